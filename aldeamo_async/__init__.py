@@ -1,0 +1,102 @@
+"""An async client for the Aldeamo BOTS API that never sends a message twice.
+
+    async with AsyncBotsClient(api_key="...") as client:
+        receipt = await client.send("sms", "573000000001", "Hola")
+"""
+
+from typing import get_type_hints
+
+from ._bulk import Outcomes
+from ._client import AsyncBotsClient, ClientStats
+from ._drift import Drift
+from ._errors import (
+    AldeamoError,
+    ApiError,
+    AuthError,
+    CampaignError,
+    DeadlineExceeded,
+    DeliveryUnknown,
+    NetworkError,
+    NoAnswer,
+    NotSent,
+    RateLimited,
+    UnexpectedResponse,
+    UsageError,
+)
+from ._evidence import Attempt, Evidence, Phase
+from ._models import (
+    Message,
+    Outcome,
+    Outgoing,
+    ReadChannel,
+    Receipt,
+    Rejected,
+    SendChannel,
+    Sent,
+    Unknown,
+    User,
+)
+from ._retry import RetryPolicy
+from ._settings import Dialect, Secret, Settings, Timeouts
+from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AldeamoError",
+    "ApiError",
+    "AsyncBotsClient",
+    "Attempt",
+    "AuthError",
+    "CampaignError",
+    "ClientStats",
+    "DeadlineExceeded",
+    "DeliveryUnknown",
+    "Dialect",
+    "Drift",
+    "Evidence",
+    "LimiterStats",
+    "Message",
+    "NetworkError",
+    "NoAnswer",
+    "NotSent",
+    "Outcome",
+    "Outcomes",
+    "Outgoing",
+    "Permit",
+    "Phase",
+    "RateLimited",
+    "RateLimiter",
+    "ReadChannel",
+    "Receipt",
+    "Rejected",
+    "RetryPolicy",
+    "Secret",
+    "SendChannel",
+    "Sent",
+    "Settings",
+    "Timeouts",
+    "TokenBucket",
+    "UnexpectedResponse",
+    "Unknown",
+    "UsageError",
+    "User",
+]
+
+
+def _settle(public: type) -> None:
+    """Let a class show where users find it, in tracebacks and reprs; the module behind it may move.
+
+    Its annotations are resolved first: they are text, and name what only their own module knows.
+    """
+    own = public.__dict__.get("__annotations__", {})
+    hints = get_type_hints(public, include_extras=True) if own else {}
+    for name in own:
+        own[name] = hints[name]
+    public.__module__ = __name__
+
+
+for _name in __all__:
+    if isinstance(_public := globals()[_name], type):
+        _settle(_public)
+del _name, _public

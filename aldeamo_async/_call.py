@@ -1,0 +1,154 @@
+"""One call: a deadline, a permit, an attempt, a verdict, perhaps another attempt.
+
+Rule 1: one deadline on the clock of ``anyio.current_time()`` bounds limiter, connection, attempts and back-off.
+Rule 2: only the last finding decides; the history of attempts explains it.
+Rule 3: nothing is caught here but what the limiter and the transport are documented to say.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+import anyio
+from attrs import define, field, frozen
+
+from ._codec import Codec
+from ._errors import DeadlineExceeded
+from ._evidence import Attempt, Phase
+from ._retry import RetryBudget, RetryPolicy, Verdict, repeatable, retry_from
+from ._settings import Settings
+from ._wire import Finding, Transport, Unsent, WireRequest, decipher, unsent
+from .limits import Permit, RateLimiter
+
+log = logging.getLogger("aldeamo_async")
+
+@define
+class Tally:
+    """What a client has done so far, over all its views; counts of calls, not of attempts."""
+
+    in_flight: int = 0
+    sent: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    reads: int = 0
+    retries: int = 0
+    cancelled: int = 0
+
+
+@frozen
+class Engine:
+    """What every call of a client shares, whatever its options."""
+
+    transport: Transport
+    limiter: RateLimiter
+    budget: RetryBudget
+    tally: Tally = field(factory=Tally)
+
+
+@frozen
+class Terms:
+    """What one call goes by: settings, policy, and the codec of the settings' dialect."""
+
+    settings: Settings
+    policy: RetryPolicy
+    codec: Codec
+
+
+class Call:
+    """One call in flight: the request, its deadline and its history."""
+
+    __slots__ = ("_deadline", "_engine", "_ended", "_is_send", "_on_wire", "_request", "_terms", "attempts", "out_of_time")
+
+    def __init__(self, engine: Engine, terms: Terms, request: WireRequest, *, is_send: bool) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._request = request
+        self._is_send = is_send
+        self._ended = anyio.current_time()
+        self._deadline = self._ended + terms.settings.deadline
+        self._on_wire = False
+        self.attempts: list[Attempt] = []
+        self.out_of_time: Phase | None = None
+
+    @property
+    def name(self) -> str:
+        """The call as the document names it."""
+        return self._request.endpoint.call
+
+    async def run(self, permit: Permit | None = None) -> Finding:
+        """Carry the call out and return its last finding. A ``permit`` already taken serves the first attempt."""
+        tally = self._engine.tally
+        tally.in_flight += 1
+        try:
+            finding = await self._attempt(permit)
+            if finding.verdict in repeatable(is_send=self._is_send):
+                finding = await self._again(finding)
+        except BaseException:
+            self._cut_off()
+            raise
+        finally:
+            tally.in_flight -= 1
+        if finding.verdict is Verdict.OK:
+            self._engine.budget.refund()
+        elif finding.timed_out:
+            self.out_of_time = finding.phase
+        return finding
+
+    async def _again(self, first: Finding) -> Finding:
+        """Try again as the policy allows."""
+        finding, short_of_time = await retry_from(
+            first,
+            self._attempt,
+            policy=self._terms.policy,
+            budget=self._engine.budget,
+            is_send=self._is_send,
+            left=lambda: self._deadline - anyio.current_time(),
+        )
+        if short_of_time:
+            self.out_of_time = Phase.BACKOFF
+        return finding
+
+    async def _attempt(self, permit: Permit | None = None) -> Finding:
+        """Make one attempt: permit, exchange, finding."""
+        if permit is None:
+            try:
+                permit = await self._engine.limiter.acquire(deadline=self._deadline)
+            except DeadlineExceeded as error:
+                return self._note(unsent(Phase.LIMITER, error.reason, timed_out=True), anyio.current_time())
+        began = anyio.current_time()
+        timeouts = self._terms.settings.timeouts.within(self._deadline - began)
+        self._on_wire = True
+        exchange = await self._engine.transport.exchange(self._request, timeouts)
+        self._on_wire = False
+        if isinstance(exchange, Unsent):
+            permit.release()
+        finding = decipher(self._request, exchange, self._terms.codec, datetime.now(UTC))
+        if finding.verdict is Verdict.REFUSED:
+            self._engine.limiter.throttled(finding.retry_after)
+        return self._note(finding, began)
+
+    def _note(self, finding: Finding, began: float) -> Finding:
+        """Enter an attempt into the history."""
+        waited, self._ended = began - self._ended, anyio.current_time()
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            evidence=finding.evidence,
+            phase=finding.phase,
+            reason=finding.reason,
+            status=finding.status,
+            waited=waited,
+            took=self._ended - began,
+            retry_after=finding.retry_after,
+        )
+        self._engine.tally.retries += attempt.number > 1
+        self.attempts.append(attempt)
+        if finding.verdict is not Verdict.OK:
+            log.info("%s: attempt %d is %s (%s)", self.name, attempt.number, finding.verdict, finding.reason)
+        return finding
+
+    def _cut_off(self) -> None:
+        """Record that the call ended without a finding: cancelled from outside, or a programming error."""
+        self._engine.tally.cancelled += 1
+        if self._on_wire and self._is_send:
+            log.warning("%s was cancelled on the wire: the message may have been delivered", self.name)

@@ -1,0 +1,275 @@
+"""The client: opens, closes, and hands on. What a call does is decided on the floors below.
+
+Rule 1: making a client does no I/O and needs no running loop; the first call opens it.
+Rule 2: a view made by ``with_options`` shares connections, limiter, retry budget and counts with its client.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Final, NoReturn, Self
+
+from attrs import evolve, frozen
+
+from ._bulk import Outcomes, Source
+from ._call import Engine, Terms
+from ._codec import Codec
+from ._drift import Drift
+from ._errors import UsageError
+from ._home import Home
+from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
+from ._outcomes import read_all, read_each, send
+from ._retry import RetryBudget, RetryPolicy
+from ._settings import Dialect, HttpxTimeout, Secret, Settings, Timeouts, as_timeouts
+from ._wire import messages_request, users_request
+from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
+from .transports import LaneStats, LaneTransport, as_transport
+
+KEY_VARIABLE: Final = "ALDEAMO_API_KEY"
+URL_VARIABLE: Final = "ALDEAMO_BASE_URL"
+
+
+@frozen
+class ClientStats:
+    """A client at one moment, over all its views; plain numbers that pickle, for health checks.
+
+    The counts are of calls since the start (``retries``: of further attempts); ``cancelled`` calls ended without an
+    outcome. ``budget_left`` is in tokens of the retry budget. ``lanes`` is ``None`` for a transport of your own.
+    """
+
+    in_flight: int
+    sent: int
+    rejected: int
+    unknown: int
+    reads: int
+    retries: int
+    cancelled: int
+    budget_left: float
+    limiter: LimiterStats
+    lanes: LaneStats | None
+
+
+class AsyncBotsClient:
+    """The Aldeamo BOTS API for asyncio and trio: read users and messages, send messages, one by one or many.
+
+    Make one for each application and close it at the end (``async with`` or ``aclose()``); it is cheap until its first
+    call, and every task of one event loop may share it.
+
+    Args:
+        api_key: the key that the platform gave you. It is kept as a ``Secret`` and never shown.
+        base_url: where the API is, path prefix included; default ``https://apibot.aldeamo.com/bots``.
+        dialect: how to speak where the API's document is silent.
+        timeout: seconds for each phase of one attempt, an ``httpx.Timeout``, or ``None`` for the defaults
+            (connect 5, write 10, read 30).
+        deadline: seconds for one whole call: limiter, connection, every attempt and the waits between them.
+        retry: what is tried again, how often and how patiently.
+        limiter: what paces the requests; by default nothing until the API first refuses, then what it will bear.
+        max_connections: requests on the wire at one time.
+        transport: any ``httpx.AsyncBaseTransport``, or a transport of the port in ``aldeamo_async.transports``.
+        verify: ``True``, a path to CA certificates, or an ``ssl.SSLContext`` (TLS 1.2 at least).
+        proxy: the proxy's URL; by default the environment decides, unless ``trust_env`` is ``False``.
+
+    Raises:
+        UsageError: a setting that cannot work, at once.
+    """
+
+    _owner: bool = True  # a view made by with_options owns nothing
+
+    def __init__(
+        self,
+        api_key: str | Secret,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect | None = None,
+        timeout: float | HttpxTimeout | Timeouts | None = None,
+        deadline: float = 60.0,
+        retry: RetryPolicy | None = None,
+        limiter: RateLimiter | None = None,
+        max_connections: int | None = None,
+        transport: object | None = None,
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        trust_env: bool | None = None,
+    ) -> None:
+        dialect = dialect if dialect is not None else Dialect()
+        if base_url is not None:
+            dialect = evolve(dialect, base_url=base_url)
+        settings = Settings(api_key=api_key, dialect=dialect, timeouts=timeout, deadline=deadline)
+        policy = retry if retry is not None else RetryPolicy()
+        if limiter is None:
+            limiter = TokenBucket(float("inf"), freeze_max=policy.retry_after_max)
+        elif not isinstance(limiter, RateLimiter):
+            raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {type(limiter).__name__}.")
+        carrier = as_transport(transport, max_connections=max_connections, verify=verify, proxy=proxy, trust_env=trust_env)
+        self._drift = Drift()
+        self._terms = Terms(settings, policy, Codec(dialect, self._drift))
+        self._engine = Engine(carrier, limiter, RetryBudget(policy))
+        self._home = Home()
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Make a client with the key from ``ALDEAMO_API_KEY`` and the base URL from ``ALDEAMO_BASE_URL``, if set.
+
+        ``options`` are those of the constructor, and win over the environment.
+        """
+        key = options.pop("api_key", None) or os.environ.get(KEY_VARIABLE)
+        if not key:
+            raise UsageError(f"No API key: set {KEY_VARIABLE}, or pass api_key.")
+        if URL_VARIABLE in os.environ:
+            options.setdefault("base_url", os.environ[URL_VARIABLE])
+        return cls(key, **options)
+
+    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def users(self, channel: ReadChannel | str) -> list[User]:
+        """Return every user of a channel (``GET /users``; the API has no pages).
+
+        Raises:
+            UsageError: a channel that cannot be read, before any I/O.
+            NotSent, NoAnswer, DeadlineExceeded: the network, after the retries.
+            ApiError, UnexpectedResponse: the API's no, or an answer outside the contract.
+        """
+        self._home.enter()
+        request = users_request(channel, self._settings.dialect, self._settings.api_key)
+        return await read_all(self._engine, self._terms, request, User)
+
+    def iter_users(self, channel: ReadChannel | str) -> AsyncIterator[User]:
+        """Iterate over the users of a channel, each made when it is asked for. Raises as ``users`` does."""
+        self._home.enter()
+        request = users_request(channel, self._settings.dialect, self._settings.api_key)
+        return read_each(self._engine, self._terms, request, User)
+
+    async def messages(self, channel: ReadChannel | str, client_id: str | int) -> list[Message]:
+        """Return every message of one client (``GET /messages``); ``client_id`` is ``User.user_id``.
+
+        Raises as ``users`` does.
+        """
+        self._home.enter()
+        request = messages_request(channel, client_id, self._settings.dialect, self._settings.api_key)
+        return await read_all(self._engine, self._terms, request, Message)
+
+    def iter_messages(self, channel: ReadChannel | str, client_id: str | int) -> AsyncIterator[Message]:
+        """Iterate over the messages of one client, each made when it is asked for. Raises as ``users`` does."""
+        self._home.enter()
+        request = messages_request(channel, client_id, self._settings.dialect, self._settings.api_key)
+        return read_each(self._engine, self._terms, request, Message)
+
+    # ── sending ────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def send(self, channel: SendChannel | str, client_id: str | int, text: str) -> Receipt:
+        """Send one message (``POST /messages``); return the API's receipt.
+
+        To bound the time, use ``deadline``: a cancellation from outside leaves the message's fate unknown.
+
+        Raises:
+            UsageError: bad input, before any I/O.
+            NotSent, DeadlineExceeded: nothing left this machine; safe to send again.
+            ApiError: the API said no (``AuthError``, ``RateLimited``); nothing was delivered.
+            DeliveryUnknown: the message may have been delivered; it was not, and must not blindly be, sent again.
+        """
+        self._home.enter()
+        outcome = await send(self._engine, self._terms, Outgoing(channel, client_id, text))
+        if isinstance(outcome, Sent):
+            return outcome.receipt
+        raise outcome.error
+
+    def send_many(self, source: Source, *, concurrency: int = 100, ordered: bool = False) -> Outcomes:
+        """Send every message of an iterable or async iterable of ``Outgoing``, in constant memory.
+
+        Use it as ``async with client.send_many(source) as outcomes:`` and iterate over ``outcomes``: each message's
+        ``Sent``, ``Rejected`` or ``Unknown``, as they complete. ``concurrency`` is the number of messages in flight.
+        ``ordered`` keeps the messages of each client in the source's order. A message's deadline begins when the
+        limiter lets it go, so a slow rate makes none of them late.
+
+        Raises:
+            UsageError: a source or concurrency that cannot work. Nothing is raised for a single message.
+        """
+
+        async def send_one(outgoing: Outgoing, permit: Permit) -> Outcome:
+            return await send(self._engine, self._terms, outgoing, permit)
+
+        self._home.enter()
+        return Outcomes(send_one, self._engine.limiter, source, concurrency=concurrency, ordered=ordered)
+
+    # ── options and state ──────────────────────────────────────────────────────────────────────────────────
+
+    def with_options(
+        self,
+        *,
+        timeout: float | HttpxTimeout | Timeouts | None = None,
+        deadline: float | None = None,
+        retry: RetryPolicy | None = None,
+        dialect: Dialect | None = None,
+    ) -> Self:
+        """Return a view of this client with other options; it shares connections, limiter, budget and counts.
+
+        What is not given stays as it is. Closing a view closes nothing; close the client.
+        """
+        settings = evolve(
+            self._settings,
+            dialect=self._settings.dialect if dialect is None else dialect,
+            timeouts=self._settings.timeouts if timeout is None else as_timeouts(timeout),
+            deadline=self._settings.deadline if deadline is None else deadline,
+        )
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view._owner = False
+        view._terms = Terms(settings, retry or self._terms.policy, Codec(settings.dialect, self._drift))
+        return view
+
+    @property
+    def drift(self) -> Drift:
+        """What the API did that its document does not say: counts by name."""
+        return self._drift
+
+    def stats(self) -> ClientStats:
+        """Return the present numbers; cheap enough for every health check."""
+        tally, carrier = self._engine.tally, self._engine.transport
+        return ClientStats(
+            in_flight=tally.in_flight,
+            sent=tally.sent,
+            rejected=tally.rejected,
+            unknown=tally.unknown,
+            reads=tally.reads,
+            retries=tally.retries,
+            cancelled=tally.cancelled,
+            budget_left=self._engine.budget.left,
+            limiter=self._engine.limiter.snapshot(),
+            lanes=carrier.stats() if isinstance(carrier, LaneTransport) else None,
+        )
+
+    @property
+    def _settings(self) -> Settings:
+        return self._terms.settings
+
+    # ── open and close ─────────────────────────────────────────────────────────────────────────────────────
+
+    async def aclose(self) -> None:
+        """Close every connection; calling it again does nothing.
+
+        Let your calls finish first: one that is cut off on the wire ends as delivery unknown.
+        """
+        if self._owner and not self._home.closed:
+            self._home.closed = True
+            await self._engine.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._home.enter()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._home.closed else "open" if self._home.bound else "new"
+        return f"AsyncBotsClient({self._settings.dialect.base_url!r}, {state}, {self._engine.tally.in_flight} in flight)"
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "A client holds live connections and cannot be copied or pickled; make one in each process from its key."
+        )

@@ -1,0 +1,167 @@
+"""From a call's last finding to what the caller gets: a noun, an outcome, or a typed error.
+
+Rule 1: a send ends in one of three outcomes, whatever the input, the network or the API did; a read in rows or an error.
+Rule 2: an error is made from values, never chained to a library's own: theirs hold the request, and so the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+from anyio.lowlevel import checkpoint
+
+from ._call import Call, Engine, Terms
+from ._codec import Envelope, Malformed
+from ._errors import (
+    AldeamoError,
+    DeadlineExceeded,
+    DeliveryUnknown,
+    NoAnswer,
+    NotSent,
+    UnexpectedResponse,
+    UsageError,
+)
+from ._evidence import Phase
+from ._models import Message, Outcome, Outgoing, Receipt, Rejected, Sent, Unknown, User
+from ._retry import Verdict
+from ._wire import Finding, WireRequest, send_request
+from .limits import Permit
+
+RowT = TypeVar("RowT", User, Message)
+
+# About a millisecond of work: long lists must not keep other tasks waiting.
+_ROWS_BETWEEN_CHECKPOINTS: Final = 200
+
+
+async def send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None = None) -> Outcome:
+    """Send one message and say what became of it. A ``permit`` already taken serves the first attempt."""
+    outcome = await _send(engine, terms, outgoing, permit)
+    match outcome:
+        case Sent():
+            engine.tally.sent += 1
+        case Rejected():
+            engine.tally.rejected += 1
+        case Unknown():
+            engine.tally.unknown += 1
+    return outcome
+
+
+async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None) -> Outcome:
+    try:
+        request = _checked(outgoing, terms)
+    except UsageError as error:
+        if permit is not None:
+            permit.release()
+        # Without its traceback the error holds no frames, so a million bad rows stay small.
+        return Rejected(outgoing, error.with_traceback(None))
+    call = Call(engine, terms, request, is_send=True)
+    finding = await call.run(permit)
+    if finding.verdict is Verdict.OK:
+        return _sent(outgoing, terms, call, finding)
+    if finding.verdict is Verdict.UNKNOWN:
+        return Unknown(outgoing, _unknown(call, finding))
+    return Rejected(outgoing, _failure(call, finding))
+
+
+def _checked(outgoing: Outgoing, terms: Terms) -> WireRequest:
+    """Turn an outgoing message into a request, or raise ``UsageError``."""
+    if not isinstance(outgoing, Outgoing):
+        kind = type(outgoing).__name__
+        raise UsageError(f"A message to send is an Outgoing(channel, client_id, text), not {kind}.")
+    return send_request(outgoing, terms.settings.dialect, terms.settings.api_key)
+
+
+def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sent | Unknown:
+    """Read the receipt of a success; under ``strict_data`` one that cannot be read leaves the fate open."""
+    envelope = _envelope(finding)
+    try:
+        message_id = terms.codec.message_id(envelope.data, call.name)
+    except Malformed as fault:
+        return Unknown(outgoing, _unknown(call, finding, _misshapen(call, finding, fault)))
+    return Sent(outgoing, Receipt(message_id, envelope.text, tuple(call.attempts)))
+
+
+async def read_all(engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]) -> list[RowT]:
+    """Read a whole list, or raise; ``UnexpectedResponse`` names the faults of every row."""
+    call, finding = await _read(engine, terms, request)
+    try:
+        return terms.codec.all_rows(_envelope(finding).data, noun, call.name)
+    except Malformed as fault:
+        error = _misshapen(call, finding, fault)
+    raise error
+
+
+async def read_each(
+    engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
+) -> AsyncIterator[RowT]:
+    """Read a list row by row; the first bad row raises ``UnexpectedResponse``."""
+    call, finding = await _read(engine, terms, request)
+    rows = terms.codec.rows(_envelope(finding).data, noun, call.name)
+    number = 0
+    while True:
+        try:
+            row = next(rows, None)
+        except Malformed as fault:
+            error = _misshapen(call, finding, fault)
+            break
+        if row is None:
+            return
+        yield row
+        number += 1
+        if number % _ROWS_BETWEEN_CHECKPOINTS == 0:
+            await checkpoint()
+    raise error
+
+
+async def _read(engine: Engine, terms: Terms, request: WireRequest) -> tuple[Call, Finding]:
+    """Make one read; raise what stands in the way of its rows."""
+    call = Call(engine, terms, request, is_send=False)
+    engine.tally.reads += 1
+    finding = await call.run()
+    if finding.verdict is not Verdict.OK:
+        raise _failure(call, finding)
+    return call, finding
+
+
+def _envelope(finding: Finding) -> Envelope:
+    """Return the envelope of a success, which always has one."""
+    assert finding.envelope is not None  # noqa: S101 - decipher() gives every OK its envelope
+    return finding.envelope
+
+
+def _failure(call: Call, finding: Finding) -> AldeamoError:
+    """Make the error of a call that brought nothing and delivered nothing."""
+    error: AldeamoError
+    if finding.error is not None:
+        error = finding.error
+    elif call.out_of_time is Phase.BACKOFF:
+        reason = f"{finding.reason}, and the wait before another attempt does not fit"
+        error = DeadlineExceeded(call.name, Phase.BACKOFF, reason)
+    elif call.out_of_time is not None:
+        error = DeadlineExceeded(call.name, call.out_of_time, finding.reason)
+    elif finding.verdict is Verdict.UNSENT:
+        error = NotSent(call.name, finding.phase, finding.reason)
+    else:
+        error = NoAnswer(call.name, finding.phase, finding.reason)
+    error.attempts = tuple(call.attempts)
+    return error
+
+
+def _unknown(call: Call, finding: Finding, answer: UnexpectedResponse | None = None) -> DeliveryUnknown:
+    """Make the error of a send whose fate nobody here can know."""
+    return DeliveryUnknown(
+        call.name,
+        finding.phase,
+        finding.reason,
+        http_status=finding.status,
+        answer=answer or finding.error,
+        attempts=tuple(call.attempts),
+    )
+
+
+def _misshapen(call: Call, finding: Finding, fault: Malformed) -> UnexpectedResponse:
+    """Make the error of a success whose ``data`` has the wrong shape."""
+    return UnexpectedResponse(
+        call.name, finding.status or 0, fault.problems, attempts=tuple(call.attempts)
+    )

@@ -1,0 +1,71 @@
+"""The port that carries a request, and the three values it answers with.
+
+Rule 1: a transport answers with one of three values and never raises for what the network does.
+Rule 2: it says ``Unsent`` only with proof; what it cannot prove is ``MaybeSent``.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+from attrs import field, frozen
+
+from .._evidence import Phase
+from .._settings import Timeouts
+from ._request import Pairs, WireRequest
+
+@frozen
+class WireResponse:
+    """A complete answer: status, headers as they came, the decoded body.
+
+    ``oversized`` says that the body went past ``Dialect.max_response_bytes`` and was not kept.
+    """
+
+    status: int
+    headers: Pairs = field(repr=False)
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    oversized: bool = False
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of that name (lower case), or ``None``."""
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
+
+
+@frozen
+class Unsent:
+    """No byte of the request was handed to the socket, and the transport can prove it."""
+
+    phase: Phase
+    reason: str
+    timed_out: bool = False  # the call's own time ran out, not a phase's
+
+
+@frozen
+class MaybeSent:
+    """Some byte may have left and no complete answer came back, or the transport cannot tell."""
+
+    phase: Phase
+    reason: str
+    timed_out: bool = False
+
+
+Exchange: TypeAlias = WireResponse | Unsent | MaybeSent
+
+
+class Transport(Protocol):
+    """What carries a request: one method, three answers.
+
+    A transport promises: it renders the request itself and keeps nothing of it; it answers ``Unsent`` only with
+    proof, and what it cannot prove is ``MaybeSent``; it never sends a request twice; it follows no redirect;
+    it holds ``timeouts.total`` over all its phases; when it is cancelled it lets the cancellation through and is
+    as good as new for the next request. A programming error propagates as it is.
+    """
+
+    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
+        """Put one request on the wire and bring back what is known of it."""
+
+    async def aclose(self) -> None:
+        """Close every connection; safe to call twice."""

@@ -1,0 +1,112 @@
+"""How a command ends: its exit code, and an error that reads like help.
+
+Rule 1: every way to end has one number, and the numbers never change their meaning.
+Rule 2: an error goes to stderr, never to stdout; under ``--json`` it is one JSON document there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import IO, Any, Final
+
+import click
+
+from .._errors import (
+    AldeamoError,
+    ApiError,
+    AuthError,
+    DeliveryUnknown,
+    NetworkError,
+    UnexpectedResponse,
+    UsageError,
+)
+
+
+class Exit(IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    FAULT = 1
+    USAGE = 2  # click's own number for a bad command line
+    REJECTED = 3
+    UNKNOWN = 4
+    AUTH = 5
+    NETWORK = 6
+    UNEXPECTED = 7
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+MEANINGS: Final = {
+    Exit.OK: "all was done: every message sent, every row valid, the whole list shown",
+    Exit.FAULT: "a fault of aldeamo itself; or the demo found a duplicate",
+    Exit.USAGE: "the command line, the settings or the file cannot be used; nothing was sent",
+    Exit.REJECTED: "something was rejected: by the API, or as a bad row; it was not delivered",
+    Exit.UNKNOWN: "the fate of something is unknown: it may have been delivered; look before you resend",
+    Exit.AUTH: "the API refused the key",
+    Exit.NETWORK: "the network, or the time: what failed was not delivered, and can be tried again",
+    Exit.UNEXPECTED: "an answer outside the contract: check the base URL",
+    Exit.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM before everything was done",
+}
+
+# The first match counts, so a class stands before its base.
+_CODES: Final = (
+    (UsageError, Exit.USAGE),
+    (DeliveryUnknown, Exit.UNKNOWN),
+    (NetworkError, Exit.NETWORK),
+    (AuthError, Exit.AUTH),
+    (ApiError, Exit.REJECTED),
+    (UnexpectedResponse, Exit.UNEXPECTED),
+)
+
+
+def code_of(error: AldeamoError) -> Exit:
+    """Return the exit code for an error of this library."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAULT)
+
+
+class Failure(click.ClickException):
+    """An expected end with an exit code: shown as help, without a traceback."""
+
+    def __init__(self, message: str, code: Exit, *, kind: str, as_json: bool = False) -> None:
+        super().__init__(message)
+        self.exit_code = int(code)
+        self.kind = kind
+        self.as_json = as_json
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message, or the JSON document, on stderr."""
+        out = file or sys.stderr
+        if self.as_json:
+            document = {"error": self.kind, "help": self.message, "exit_code": self.exit_code}
+            click.echo(json.dumps(document, ensure_ascii=False), file=out)
+        else:
+            click.echo(f"Error: {self.message}", file=out)
+
+
+class FileFault(Exception):
+    """A file that cannot be used as it is; ``line`` counts from 1 where one line is at fault."""
+
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem, line)
+        self.problem = problem
+        self.line = line
+
+    def __str__(self) -> str:
+        return self.problem if self.line is None else f"line {self.line}: {self.problem}"
+
+
+@contextmanager
+def explained(*, as_json: bool, interrupted: str = "Interrupted.") -> Iterator[None]:
+    """Turn every expected error into a `Failure`; anything else is a fault of ours and stays as it is."""
+    try:
+        yield
+    except AldeamoError as error:
+        raise Failure(str(error), code_of(error), kind=type(error).__name__, as_json=as_json) from None
+    except FileFault as error:
+        raise Failure(str(error), Exit.USAGE, kind="FileFault", as_json=as_json) from None
+    except (KeyboardInterrupt, click.Abort):
+        raise Failure(interrupted, Exit.INTERRUPTED, kind="Interrupted", as_json=as_json) from None

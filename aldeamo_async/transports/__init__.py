@@ -1,0 +1,28 @@
+"""Adapters of the transport port, and the port itself for those who write their own.
+
+Rule: what a transport says about a request, it can prove.
+"""
+
+from .._settings import Timeouts
+from .._wire import Exchange, MaybeSent, Transport, Unsent, WireRequest, WireResponse
+from ._choose import as_transport
+from ._httpx import HttpxTransport
+from ._lanes import LaneStats, LaneTransport
+from ._scripted import ScriptedTransport
+from ._security import UnverifiedServerWarning
+
+__all__ = [
+    "Exchange",
+    "HttpxTransport",
+    "LaneStats",
+    "LaneTransport",
+    "MaybeSent",
+    "ScriptedTransport",
+    "Timeouts",
+    "Transport",
+    "Unsent",
+    "UnverifiedServerWarning",
+    "WireRequest",
+    "WireResponse",
+    "as_transport",
+]

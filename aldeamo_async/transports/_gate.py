@@ -1,0 +1,78 @@
+"""The gate in front of the lanes: so many inside, the others in line.
+
+Rule 1: first come, first served; nobody walks past the line.
+Rule 2: a place is never lost: the turn of one who gave up in the same moment goes to the next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import anyio
+
+
+class _Turn:
+    """One who waits in line."""
+
+    __slots__ = ("called", "granted")
+
+    def __init__(self) -> None:
+        self.called = anyio.Event()
+        self.granted = False  # whether the call came with a place
+
+
+class Gate:
+    """Lets ``size`` tasks in at a time."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._line: OrderedDict[_Turn, None] = (
+            OrderedDict()
+        )  # a deque would search for one who gives up
+        self.busy = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return len(self._line)
+
+    async def enter(self, deadline: float) -> bool:
+        """Take a place, waiting until ``deadline`` at most; ``False`` where there was none."""
+        # With a place free nobody waits: leave() hands a place on before it frees one.
+        if self.busy < self._size:
+            self.busy += 1
+            return True
+        return await self._queue(deadline)
+
+    async def _queue(self, deadline: float) -> bool:
+        turn = _Turn()
+        self._line[turn] = None
+        entered = False
+        try:
+            with anyio.CancelScope(deadline=deadline):
+                await turn.called.wait()
+                entered = turn.granted
+        finally:
+            if not entered:
+                self._give_up(turn)
+        return entered
+
+    def _give_up(self, turn: _Turn) -> None:
+        self._line.pop(turn, None)
+        if turn.granted:
+            self.leave()
+
+    def leave(self) -> None:
+        """Give a place back: to the first in line, or free."""
+        if self._line:
+            turn, _ = self._line.popitem(last=False)
+            turn.granted = True
+            turn.called.set()
+        else:
+            self.busy -= 1
+
+    def send_away(self) -> None:
+        """Refuse everybody in line; those inside leave as they would."""
+        while self._line:
+            turn, _ = self._line.popitem(last=False)
+            turn.called.set()

@@ -1,0 +1,96 @@
+"""The adapter of the port over any ``httpx.AsyncBaseTransport``.
+
+Rule 1: a failure is turned into a value outside of its handler, so that nothing keeps the
+exception, whose request holds the key.
+Rule 2: the exchange itself is bounded by one deadline, whatever the phase time-outs let through.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import anyio
+
+from .._evidence import Phase
+from .._wire import Exchange, MaybeSent, Unsent, WireRequest, WireResponse
+from ._answer import close_quietly, read_answer
+from ._faults import FAULTS, describe, phase_of
+from ._logs import guard_logs, private_logs
+from ._outgoing import outgoing
+from ._witness import Witness
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .._settings import Timeouts
+
+OUT_OF_TIME = "the time of the call ran out"
+
+
+class HttpxTransport:
+    """Carries requests over an ``httpx`` transport of yours: own TLS, ``MockTransport``, ASGI.
+
+    Its calls go straight to ``inner.handle_async_request``, so neither the cookies and redirects of
+    an ``httpx.AsyncClient`` nor its log line with the whole URL come into play. What ``inner``
+    proves through the ``trace`` extension (``httpx.AsyncHTTPTransport`` does) counts; without a
+    trace a failure is *maybe sent*. The one who passes ``inner`` keeps its settings (TLS, proxy,
+    limits); :meth:`aclose` closes it.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+        guard_logs()
+
+    def __repr__(self) -> str:
+        return f"HttpxTransport({type(self._inner).__name__})"
+
+    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
+        """Put one request on the wire and bring back what is known of it."""
+        if timeouts.total is not None and timeouts.total <= 0:
+            return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
+        return await drive(self._inner, request, timeouts, deadline_of(timeouts), readable=True)
+
+    async def aclose(self) -> None:
+        """Close the transport inside; safe to call twice where that one is."""
+        await close_quietly(self._inner)
+
+
+def deadline_of(timeouts: Timeouts) -> float:
+    """Return when the call's time is over, on the clock of the event loop."""
+    return math.inf if timeouts.total is None else anyio.current_time() + timeouts.total
+
+
+async def drive(
+    inner: httpx.AsyncBaseTransport,
+    request: WireRequest,
+    timeouts: Timeouts,
+    deadline: float,
+    *,
+    readable: bool = False,
+) -> Exchange:
+    """Carry one request over one httpx transport and say what is known of it.
+
+    ``readable`` loads the body into the ``httpx.Request``, for transports that look at
+    ``request.content``.
+    """
+    witness = Witness()
+    reason, phase = OUT_OF_TIME, Phase.READ
+    answer: WireResponse | None = None
+    try:
+        with private_logs(request), anyio.CancelScope(deadline=deadline) as scope:
+            try:
+                wire = outgoing(request, timeouts, witness)
+                if readable:
+                    wire.read()
+                response = await inner.handle_async_request(wire)
+                answer = await read_answer(response, request.endpoint.dialect.max_response_bytes)
+            except FAULTS as error:
+                reason, phase = describe(error), phase_of(error)
+    finally:
+        if answer is None:
+            await witness.close_stranded()
+    if answer is not None:
+        return answer
+    verdict = Unsent if witness.proves_unsent else MaybeSent
+    return verdict(witness.phase or phase, reason, timed_out=scope.cancel_called)

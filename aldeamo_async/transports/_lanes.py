@@ -1,0 +1,228 @@
+"""The default transport: lanes, each one connection of its own.
+
+httpx walks its whole pool for every request, so its cost grows with the connections; and httpx 0.28
+loses a place for good when a request is cancelled while it connects. A lane is a pool of one, so
+the cost is flat, and what a cancelled or failed request leaves behind is thrown away with its lane.
+Rule 1: the gate is the pool: as many lanes as places, made on demand, the last one used first.
+Rule 2: a lane comes back only after a complete answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import httpx
+from attrs import frozen
+
+from .._errors import UsageError
+from .._evidence import Phase
+from .._settings import Timeouts, positive_seconds
+from .._wire import Exchange, Unsent, WireRequest, WireResponse
+from ._answer import close_quietly
+from ._gate import Gate
+from ._home import Home
+from ._httpx import OUT_OF_TIME, deadline_of, drive
+from ._logs import guard_logs
+from ._proxies import Proxies, ProxySetting, with_context
+from ._security import Security, Verify, trusting_nobody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_CONNECTIONS: Final = 100  # as httpx; above it two cores gain nothing
+# Seconds that an unused connection is kept. Common servers close theirs after 5 (Apache, Node) or
+# more; a request that meets such a close on its way is neither sent nor unsent, so the first to let
+# go should be this side.
+KEEPALIVE_EXPIRY: Final = 4.0
+
+
+@frozen
+class LaneStats:
+    """A look at the lanes: how they are used, and how many were thrown away so far."""
+
+    max_connections: int
+    open: int
+    idle: int
+    busy: int
+    waiting: int
+    discarded: int
+
+
+@frozen
+class Route:
+    """What a lane is made for: TLS or not, and over which proxy. A lane serves no other route."""
+
+    secure: bool
+    proxy: httpx.Proxy | None
+
+
+@frozen(eq=False)
+class _Lane:
+    inner: httpx.AsyncBaseTransport
+    route: Route
+    used_at: float
+
+
+class Lanes:
+    """Lanes over any kind of httpx transport that ``open_lane`` makes for a route."""
+
+    def __init__(
+        self,
+        open_lane: Callable[[Route], httpx.AsyncBaseTransport],
+        find_route: Callable[[str], Route],
+        *,
+        max_connections: int,
+        keepalive_expiry: float,
+    ) -> None:
+        self._open_lane = open_lane
+        self._find_route = find_route
+        self._max = max_connections
+        self._expiry = keepalive_expiry
+        self._gate = Gate(max_connections)
+        self._idle: deque[_Lane] = deque()
+        self._discarded = 0
+        self._closed = False
+
+    def stats(self) -> LaneStats:
+        """Count the lanes as they are now."""
+        return LaneStats(
+            max_connections=self._max,
+            open=len(self._idle) + self._gate.busy,
+            idle=len(self._idle),
+            busy=self._gate.busy,
+            waiting=self._gate.waiting,
+            discarded=self._discarded,
+        )
+
+    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
+        """Take a lane, carry the request over it, and give the lane back or throw it away."""
+        if self._closed:
+            raise UsageError("This transport is closed. Nothing was sent.")
+        if timeouts.total is not None and timeouts.total <= 0:
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        deadline = deadline_of(timeouts)
+        if not await self._gate.enter(deadline):
+            if self._closed:
+                return Unsent(
+                    Phase.LANE,
+                    "the transport was closed while this request waited for a connection",
+                )
+            return Unsent(Phase.LANE, f"all {self._max} connections are busy", timed_out=True)
+        try:
+            return await self._carry(request, timeouts, deadline)
+        finally:
+            self._gate.leave()
+
+    async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
+        lane = await self._take(self._find_route(request.endpoint.url))
+        fit = False
+        try:
+            result = await drive(lane.inner, request, timeouts, deadline)
+            fit = isinstance(result, WireResponse) and not self._closed
+        finally:
+            if fit:
+                self._idle.append(_Lane(lane.inner, lane.route, anyio.current_time()))
+            else:
+                await self._discard(lane)
+        await self._prune()
+        return result
+
+    async def _take(self, route: Route) -> _Lane:
+        """Take the lane used last; one made for another route makes room for a new one."""
+        if self._idle:
+            lane = self._idle.pop()
+            if lane.route == route:
+                return lane
+            await self._discard(lane)
+        return _Lane(self._open_lane(route), route, 0.0)
+
+    async def _prune(self) -> None:
+        """Close the lane that was idle longest, once its connection is past its time."""
+        if self._idle and anyio.current_time() - self._idle[0].used_at > self._expiry:
+            await self._discard(self._idle.popleft())
+
+    async def _discard(self, lane: _Lane) -> None:
+        self._discarded += 1
+        await close_quietly(lane.inner)
+
+    async def aclose(self) -> None:
+        """Close the idle lanes now and each busy one as its request ends; safe to call twice."""
+        self._closed = True
+        self._gate.send_away()
+        while self._idle:
+            await close_quietly(self._idle.pop().inner)
+
+
+class LaneTransport:
+    """The default transport: up to ``max_connections`` lanes over ``httpx.AsyncHTTPTransport``.
+
+    ``verify`` is ``True``, the path of a PEM file or of a directory of certificates, an
+    ``ssl.SSLContext`` with TLS 1.2 as its floor, or ``False`` (with a warning). ``proxy`` is a URL
+    (``http``, ``https``, ``socks5``) or an ``httpx.Proxy``; without it, and with ``trust_env``,
+    ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are heeded, never for this
+    machine itself. ``keepalive_expiry`` is in seconds.
+
+    HTTP/1.1 only: a lane carries one request at a time, so HTTP/2 would add nothing but its own
+    ways to fail. An instance belongs to the event loop and the process of its first use.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        verify: Verify = True,
+        proxy: ProxySetting = None,
+        trust_env: bool = True,
+        keepalive_expiry: float = KEEPALIVE_EXPIRY,
+    ) -> None:
+        self._security = Security(verify, trust_env=trust_env)
+        self._proxies = Proxies(proxy, trust_env=trust_env)
+        self._limits = httpx.Limits(
+            max_connections=1,
+            max_keepalive_connections=1,
+            keepalive_expiry=positive_seconds("keepalive_expiry", keepalive_expiry),
+        )
+        self._home = Home()
+        self._lanes = Lanes(
+            self._open_lane,
+            self._find_route,
+            max_connections=_whole(max_connections),
+            keepalive_expiry=keepalive_expiry,
+        )
+        guard_logs()
+
+    def __repr__(self) -> str:
+        return f"LaneTransport({self.stats()!r}, {self._security!r}, {self._proxies!r})"
+
+    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
+        """Put one request on the wire and bring back what is known of it."""
+        self._home.check()
+        return await self._lanes.exchange(request, timeouts)
+
+    def stats(self) -> LaneStats:
+        """Count the lanes as they are now."""
+        return self._lanes.stats()
+
+    async def aclose(self) -> None:
+        """Close idle connections now, each busy one as its request ends; safe to call twice."""
+        self._home.check()
+        await self._lanes.aclose()
+
+    def _find_route(self, url: str) -> Route:
+        return Route(url.startswith("https:"), self._proxies.choose(url))
+
+    def _open_lane(self, route: Route) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(
+            verify=self._security.context() if route.secure else trusting_nobody(),
+            trust_env=False,
+            limits=self._limits,
+            proxy=route.proxy and with_context(route.proxy, self._security.context),
+        )
+
+
+def _whole(count: Any) -> int:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UsageError(f"max_connections must be a whole number above 0, not {count!r}.")
+    return count

@@ -1,0 +1,125 @@
+"""The one developer door: `nox` does what continuous integration does, on the built wheel.
+
+Rule: dependencies are read from pyproject.toml and never listed again here. `nox -l` lists the
+sessions; what follows `--` goes to pytest, as in `nox -s tests -- -k limiter`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+from packaging.requirements import Requirement
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PROJECT = PYPROJECT["project"]
+
+# The tests must see the installed wheel: no current directory on sys.path, nor in child processes.
+WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
+
+# The wheel of this run, once it is built.
+BUILT: list[Path] = []
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_external_run = True
+nox.options.sessions = ["lint", "floors", "types", "tests", "oldest", "httpx2", "docs"]
+
+
+def group(*names: str) -> list[str]:
+    """The requirements of dependency groups (PEP 735), which an older pip cannot read itself."""
+    return list(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+def build_wheel(session: nox.Session) -> str:
+    """Build the wheel, once for all sessions of a run."""
+    if not BUILT:
+        folder = Path(session.cache_dir, "wheel")
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("pip", "wheel", "-q", "--no-deps", "-w", str(folder), ".", silent=True)
+        BUILT.extend(folder.resolve().glob("*.whl"))
+    return f"{PROJECT['name']}[all] @ {BUILT[0].as_uri()}"
+
+
+def lowest(requirements: list[str]) -> list[str]:
+    """Each requirement pinned to its lower bound."""
+    found = [Requirement(text) for text in requirements]
+    return [
+        f"{req.name}=={bound.version}"
+        for req in found
+        for bound in req.specifier
+        if bound.operator == ">="
+    ]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely mistakes."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def floors(session: nox.Session) -> None:
+    """Imports go down only, and third parties stay in their rooms."""
+    session.install("-e", ".", *group("floors"))
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Two type checkers, and the completeness of what users see."""
+    session.install(build_wheel(session), *group("types"), "nox")
+    session.run("mypy")
+    session.run("basedpyright")
+    session.run("basedpyright", "--verifytypes", "aldeamo_async", "--ignoreexternal")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, at 100 % branch coverage."""
+    session.install(build_wheel(session), *group("tests"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=WHEEL_ENV)
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The whole suite with the lowest versions that pyproject.toml allows."""
+    extras = PROJECT["optional-dependencies"]
+    pins = lowest([*PROJECT["dependencies"], *extras["cli"], *extras["sandbox"]])
+    session.install(build_wheel(session), *pins, *group("tests"))
+    session.run("pytest", *session.posargs, env=WHEEL_ENV)
+
+
+@nox.session
+def httpx2(session: nox.Session) -> None:
+    """The whole suite where `import httpx` means httpx2, in child processes too."""
+    session.install(build_wheel(session), *group("tests", "httpx2"))
+    alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
+    session.run("pytest", *session.posargs, env=WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Every code block of README.md, docs/ and the docstrings."""
+    session.install(build_wheel(session), *group("docs"))
+    session.run("pytest", "tests/docs", *session.posargs, env=WHEEL_ENV)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks: numbers to read, not a verdict."""
+    session.install(build_wheel(session), *group("tests"))
+    session.run("pytest", "-s", "--timeout=0", "tests/benchmarks", *session.posargs, env=WHEEL_ENV)
+
+
+@nox.session(python=nox.project.python_versions(PYPROJECT))
+def matrix(session: nox.Session) -> None:
+    """The whole suite on each Python of the classifiers that this machine has."""
+    session.install(build_wheel(session), *group("tests"))
+    session.run("pytest", *session.posargs, env=WHEEL_ENV)

@@ -1,0 +1,132 @@
+"""Every code block of the documents, and every doctest, does what it shows."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+import aldeamo_async
+from aldeamo_async.sandbox import Sandbox, serve
+from support.documents import LANGUAGES, Block, blocks_of, commands_of, run_python
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.real_clock
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCKS = [block for path in DOCUMENTS for block in blocks_of(path)]
+PYTHON = [path for path in DOCUMENTS if any(b.language == "python" for b in blocks_of(path))]
+CONSOLE = [block for block in BLOCKS if block.language == "console"]
+MODULES = ["aldeamo_async"] + [
+    module.name for module in pkgutil.walk_packages(aldeamo_async.__path__, "aldeamo_async.")
+]
+
+# Programs that a console block may show: ours, and what every reader has.
+PROGRAMS = {"aldeamo", "cat", "curl", "export", "git", "head", "nox", "pip", "python", "python3"}
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def shown_block(block: Block) -> str:
+    return f"{shown(block.path)}:{block.line}"
+
+
+def backends_of(path: Path) -> list[str]:
+    """Both event loops, unless the document itself imports asyncio."""
+    code = "".join(block.content for block in blocks_of(path) if block.language == "python")
+    return ["asyncio"] if re.search(r"^\s*import asyncio", code, re.M) else ["asyncio", "trio"]
+
+
+RUNS = [(path, backend) for path in PYTHON for backend in backends_of(path)]
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Sandbox, str]]:
+    """A served sandbox that the environment points at, and an empty working directory."""
+    sandbox = Sandbox()
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serve(sandbox)) as url,
+    ):
+        monkeypatch.setenv("ALDEAMO_API_KEY", "test-key")
+        monkeypatch.setenv("ALDEAMO_BASE_URL", url)
+        monkeypatch.chdir(tmp_path)
+        yield sandbox, url
+
+
+@pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda x: shown(x) if x in PYTHON else x)
+def test_the_python_blocks_of_a_document_run(
+    path: Path, backend: str, surroundings: tuple[Sandbox, str]
+) -> None:
+    """All Python blocks of a document run in order, in one namespace, against a sandbox."""
+    sandbox, url = surroundings
+    with (
+        start_blocking_portal(backend) as portal,
+        portal.wrap_async_context_manager(aldeamo_async.AsyncBotsClient.from_env()) as client,
+    ):
+        given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url}
+        namespace = given | {"__name__": "__document__"}
+        for block in blocks_of(path):
+            if block.language == "python":
+                run_python(block, namespace, portal)
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=shown_block)
+def test_a_console_block_shows_commands_that_exist(block: Block) -> None:
+    """A console block starts with a prompt, and names only programs that the reader has."""
+    assert block.content.startswith("$ "), block
+    for command in commands_of(block):
+        for part in re.split(r"&&|\|\||[|;]", command):
+            words = [word for word in part.split() if not re.match(r"[A-Z_]+=", word)]
+            assert words, block
+            assert Path(words[0]).name in PROGRAMS, f"{block}: {part.strip()}"
+
+
+def test_the_marked_console_blocks_run(surroundings: tuple[Sandbox, str]) -> None:
+    """The commands below a `run` comment end well."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for block in [block for block in CONSOLE if block.marked]:
+        done = subprocess.run(
+            ["bash", "-euc", "\n".join(commands_of(block))],
+            env=os.environ | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{block}:\n{done.stdout}{done.stderr}"
+
+
+def test_every_block_says_what_it_is() -> None:
+    """No block hides from this file behind another spelling of its language."""
+    assert [
+        f"{block} {block.language!r}" for block in BLOCKS if block.language not in LANGUAGES
+    ] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=shown)
+def test_no_python_block_is_passed_over(path: Path) -> None:
+    """Every fence that mentions Python is among the blocks that run; none is switched off."""
+    text = path.read_text(encoding="utf-8")
+    fences = re.findall(r"^ *(?:`{3,}|~{3,}) *[{.]*py", text, re.MULTILINE | re.IGNORECASE)
+    assert len(fences) == sum(block.language == "python" for block in blocks_of(path))
+    assert not re.search(r"<!--\s*(skip|invisible)|^>>> ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_doctests_of_a_module_pass(name: str) -> None:
+    """The examples in docstrings print what they say."""
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

@@ -1,0 +1,88 @@
+"""The reader of documents: what it finds, and how it runs it."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from support.documents import Block, blocks_of, commands_of, run_python
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.real_clock
+
+
+@pytest.fixture
+def document(tmp_path: Path) -> Path:
+    """A document with one block of each kind that matters."""
+    path = tmp_path / "page.md"
+    path.write_text(
+        textwrap.dedent(
+            """\
+            # Page
+            ```python
+            import anyio
+            seen = [1]
+            ```
+            - in a list:
+              ~~~python
+              await anyio.sleep(0)
+              seen.append(2)
+              ~~~
+            <!-- run -->
+            ```console
+            $ aldeamo \\
+              demo
+            out
+            $ cat x
+            ```
+            ```python
+            raise ValueError("here")
+            ```
+            """
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_the_reader_finds_every_block(document: Path) -> None:
+    """Language, first line and mark of each block, indented ones without their indent."""
+    found = [(b.language, b.line, b.marked) for b in blocks_of(document)]
+    assert found == [
+        ("python", 3, False),
+        ("python", 8, False),
+        ("console", 13, True),
+        ("python", 19, False),
+    ]
+    assert blocks_of(document)[1].content.startswith("await")
+
+
+def test_a_console_block_gives_its_commands(document: Path) -> None:
+    """Lines after a prompt are commands, with their continuation lines; the rest is output."""
+    commands = [" ".join(command.split()) for command in commands_of(blocks_of(document)[2])]
+    assert commands == ["aldeamo demo", "cat x"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_blocks_share_a_namespace_and_may_await(document: Path, backend: str) -> None:
+    """A name of one block is there in the next, whether it awaits or not."""
+    namespace: dict[str, Any] = {}
+    with start_blocking_portal(backend) as portal:
+        for block in blocks_of(document)[:2]:
+            run_python(block, namespace, portal)
+    assert namespace["seen"] == [1, 2]
+
+
+def test_a_failing_block_names_its_line_in_the_document(document: Path) -> None:
+    """The traceback points at the document, so that an editor can jump there."""
+    failing: Block = blocks_of(document)[3]
+    with start_blocking_portal() as portal, pytest.raises(ValueError, match="here") as caught:
+        run_python(failing, {}, portal)
+    last = traceback.extract_tb(caught.value.__traceback__)[-1]
+    assert (last.filename, last.lineno) == (str(document), 19)

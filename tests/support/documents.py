@@ -1,0 +1,90 @@
+"""Reads Markdown documents and runs their code blocks.
+
+Rule: what a reader may paste is what runs. A document is one namespace, its blocks run in order,
+`await` is allowed at the top level, and a traceback names the line of the document.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import CodeType
+
+    from anyio.from_thread import BlockingPortal
+
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`\n]*)$")
+RUN = "<!-- run -->"  # the comment above a console block whose commands are run
+
+# What may be shown in a block. `python` and marked `console` blocks run; the rest is for reading.
+LANGUAGES = {"console", "csv", "json", "jsonl", "mermaid", "python", "text", "toml"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block; `line` is the number of its first line of content."""
+
+    path: Path
+    line: int
+    language: str
+    content: str
+    marked: bool
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """Every fenced block of a document, in order."""
+    found: list[Block] = []
+    lines = iter(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+    above = ""
+    for number, line in lines:
+        if not (opening := FENCE.match(line)):
+            above = line.strip() or above
+            continue
+        indent, fence = len(opening["indent"]), opening["fence"]
+        content: list[str] = []
+        for _, inner in lines:
+            if inner.strip().startswith(fence) and not inner.strip().strip(fence[0]):
+                break
+            content.append(inner[indent:])
+        text = "\n".join(content) + "\n"
+        found.append(Block(path, number + 1, opening["info"].strip(), text, above == RUN))
+        above = ""
+    return found
+
+
+def compiled(block: Block) -> CodeType:
+    """The block as code, with the document's own line numbers."""
+    tree = ast.parse(block.content, str(block.path))
+    ast.increment_lineno(tree, block.line - 1)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    return compile(tree, str(block.path), "exec", flags=flags, dont_inherit=True)
+
+
+def run_python(block: Block, namespace: dict[str, Any], portal: BlockingPortal) -> None:
+    """Run a block: in the portal's event loop when it awaits, in this thread when it does not.
+
+    So a document may show `await client.users(...)` as well as `asyncio.run(main())`.
+    """
+    code = compiled(block)
+    if code.co_flags & inspect.CO_COROUTINE:
+        portal.call(_awaited, code, namespace)
+    else:
+        exec(code, namespace)  # noqa: S102 - running the documents is the purpose
+
+
+async def _awaited(code: CodeType, namespace: dict[str, Any]) -> None:
+    await eval(code, namespace)  # noqa: S307 - as above
+
+
+def commands_of(block: Block) -> list[str]:
+    """The commands of a console block: the lines after `$ `, each with its continuation lines."""
+    lines = block.content.replace("\\\n", " ").splitlines()
+    return [line[2:].strip() for line in lines if line.startswith("$ ")]

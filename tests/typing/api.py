@@ -1,0 +1,111 @@
+"""What users' code looks like to a type checker. Never run: mypy and pyright read it.
+
+Rule: every shape that a user may pass, and the exact type of all that comes back.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_never, assert_type
+
+import httpx
+
+from aldeamo_async import (
+    AldeamoError,
+    AsyncBotsClient,
+    Attempt,
+    DeliveryUnknown,
+    Dialect,
+    Message,
+    Outgoing,
+    ReadChannel,
+    Receipt,
+    Rejected,
+    RetryPolicy,
+    SendChannel,
+    Sent,
+    TokenBucket,
+    Unknown,
+    User,
+)
+
+
+def rows() -> Iterator[Outgoing]:
+    yield Outgoing("sms", "573000000001", "Hola")
+    yield Outgoing(SendChannel.WEB, 573000000002, "Hola", client_ref="row 2")
+
+
+async def async_rows() -> AsyncIterator[Outgoing]:
+    for row in rows():
+        yield row
+
+
+async def reads(client: AsyncBotsClient) -> None:
+    assert_type(await client.users("whatsapp"), list[User])
+    assert_type(await client.messages(ReadChannel.WEB, 573000000001), list[Message])
+    async for user in client.iter_users(ReadChannel.FACEBOOK):
+        assert_type(user, User)
+        assert_type(user.user_id, str)
+        assert_type(user.name, str | None)
+    async for message in client.iter_messages("web", "573000000001"):
+        assert_type(message, Message)
+
+
+async def one_send(client: AsyncBotsClient) -> None:
+    try:
+        receipt = await client.send("sms", "573000000001", "Hola")
+    except DeliveryUnknown as error:
+        assert_type(error.attempts, tuple[Attempt, ...])
+    except AldeamoError:
+        raise
+    else:
+        assert_type(receipt, Receipt)
+        assert_type(receipt.message_id, str | None)
+
+
+async def many_sends(client: AsyncBotsClient) -> None:
+    async with client.send_many(rows(), concurrency=200) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome.outgoing, Outgoing)
+            assert_type(outcome.attempts, tuple[Attempt, ...])
+            match outcome:
+                case Sent(_, receipt):
+                    assert_type(receipt, Receipt)
+                case Rejected(_, error):
+                    assert_type(error, AldeamoError)
+                case Unknown(_, unknown):
+                    assert_type(unknown, DeliveryUnknown)
+                case _:
+                    assert_never(outcome)
+    async with client.send_many(async_rows()) as outcomes:
+        assert_type([outcome async for outcome in outcomes], list[Sent | Rejected | Unknown])
+    async with client.send_many([Outgoing("sms", 573000000001, "Hola")]):
+        pass
+
+
+async def options(transport: httpx.AsyncBaseTransport, context: ssl.SSLContext) -> None:
+    async with AsyncBotsClient(
+        "test-key",
+        base_url="https://bots.example/bots",
+        dialect=Dialect(auth_in="header"),
+        timeout=httpx.Timeout(10),
+        deadline=30,
+        retry=RetryPolicy(attempts=2),
+        limiter=TokenBucket(20.0, burst=5),
+        max_connections=10,
+    ) as client:
+        assert_type(client, AsyncBotsClient)
+        assert_type(client.with_options(timeout=5.0), AsyncBotsClient)
+    assert_type(AsyncBotsClient.from_env(), AsyncBotsClient)
+    await AsyncBotsClient(api_key="test-key", transport=transport).aclose()
+    await AsyncBotsClient(api_key="test-key", verify=context).aclose()
+
+
+async def refused_by_the_type_checker(client: AsyncBotsClient) -> None:
+    await client.users(1)  # type: ignore[arg-type]
+    await client.send("sms", 1.5, "Hola")  # type: ignore[arg-type]
+    await client.send("sms", "573000000001", b"Hola")  # type: ignore[arg-type]
+    client.send_many(["Hola"])  # type: ignore[list-item]
+    receipt = await client.send("sms", "573000000001", "Hola")
+    receipt.message_id = "1"  # type: ignore[misc]
