@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import cast
 from urllib.parse import parse_qsl
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ._people import READ_CHANNELS, SEND_CHANNELS
 
@@ -39,7 +39,7 @@ _CALLS = {
 }
 
 
-@frozen
+@frozen(repr=False)
 class Request:
     """A request as it came over the wire, whichever door it came through."""
 
@@ -94,7 +94,7 @@ class Refusal:
 class Contract:
     """The rules of one sandbox: its key, the key's name, and the status of its refusals."""
 
-    api_key: str
+    api_key: str = field(repr=False)
     auth_name: str = "auth"
     refusal_status: int = 200
 

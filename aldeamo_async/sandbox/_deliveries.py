@@ -42,7 +42,7 @@ class Fingerprints:
     """
 
     def __init__(self) -> None:
-        self._places = array("Q", bytes(8 * 1024))
+        self._places = array("Q", (0,)) * 1024
         self._taken = 0
 
     def add(self, *parts: str) -> bool:
@@ -67,7 +67,7 @@ class Fingerprints:
 
     def _grow(self) -> None:
         old = self._places
-        self._places = array("Q", bytes(16 * len(old)))
+        self._places = array("Q", (0,)) * (2 * len(old))
         for fingerprint in old:
             if fingerprint:
                 self._places[self._place(fingerprint)] = fingerprint

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@frozen
+@frozen(repr=False)
 class Sending:
     """The message that a send delivers when its plan is committed."""
 

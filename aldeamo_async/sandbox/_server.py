@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import sys
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Thread
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 _CONNECTION = "aldeamo_async.sandbox.connection"
 _BACKLOG = 2048  # connections that may wait to be accepted; uvicorn's own default
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: closing sends RST
+_KEEP_ALIVE = 75  # seconds an idle connection stays open; nginx's default
+# SO_LINGER on, 0 s: closing sends RST. Winsock has shorts where POSIX has ints.
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 @asynccontextmanager
@@ -97,6 +100,7 @@ class _Server(Server):
             access_log=True,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
             date_header=False,
         )
         config.load()

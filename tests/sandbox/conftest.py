@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
 from aldeamo_async.sandbox import Sandbox, SandboxTransport, serve
-from attrs import frozen
+from support.visitors import FRESH, TLS, Visitor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-# One context for all clients: making one takes 30 ms.
-TLS = ssl.create_default_context()
-
-
-@frozen
-class Visitor:
-    """A plain httpx client in front of a sandbox, and the sandbox as the judge."""
-
-    sandbox: Sandbox
-    client: httpx.AsyncClient
-    door: str
-
-    async def send(self, text: str = "Hola", **more: str) -> httpx.Response:
-        form = {"auth": "test-key", "channel": "sms", "client_id": "573000000001", "msg": text}
-        return await self.client.post("/messages", data=form | more)
-
-    async def read(self, call: str, **arguments: str) -> httpx.Response:
-        return await self.client.get(f"/{call}", params={"auth": "test-key"} | arguments)
-
-    def delivered(self) -> list[str]:
-        return [delivery.text for delivery in self.sandbox.deliveries]
-
 
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """A sandbox with the options of the test's `sandbox_options` marker-like parameter."""
+    """A sandbox with the options that the test gives it as an indirect parameter."""
     options: dict[str, Any] = getattr(request, "param", {})
     return Sandbox(**options)
 
@@ -58,7 +36,9 @@ async def visitor(
     async with (
         serve(sandbox) as url,
         httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(verify=TLS), base_url=url, timeout=timeout
+            transport=httpx.AsyncHTTPTransport(verify=TLS, limits=FRESH),
+            base_url=url,
+            timeout=timeout,
         ) as client,
     ):
         yield Visitor(sandbox, client, "socket")

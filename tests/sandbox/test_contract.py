@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Visitor
+    from support.visitors import Visitor
 
 pytestmark = pytest.mark.real_clock
 

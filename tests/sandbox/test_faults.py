@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+
 from aldeamo_async.sandbox import Fault, Weather
 
 if TYPE_CHECKING:
-    from conftest import Visitor
+    from support.visitors import Visitor
 
-pytestmark = pytest.mark.real_clock
+pytestmark = [
+    pytest.mark.real_clock,
+    # httpx leaves its own request stream open when a write fails, and trio says so.
+    pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning"),
+]
 
 # What a send sees: an HTTP status or an exception; and whether it was delivered.
 Seen = int | type[Exception] | tuple[type[Exception], ...]
@@ -82,7 +87,6 @@ BODIES = {
 
 def test_every_fault_is_tested() -> None:
     """The table above has a row for every fault."""
-    assert list(SEEN) != []
     assert {fault.name for fault in Fault.every()} == set(SEEN)
 
 
@@ -223,10 +227,11 @@ async def test_half_an_answer(visitor: Visitor) -> None:
     visitor.sandbox.weather = Weather.sequence([Fault.DROP_MID_ANSWER])
     read = b""
     arguments = {"auth": "test-key", "channel": "web", "client_id": "999"}
-    with pytest.raises(httpx.ReadError):
-        async with visitor.client.stream("GET", "/messages", params=arguments) as answer:
-            assert answer.status_code == 200
-            async for piece in answer.aiter_raw():
+    async with visitor.client.stream("GET", "/messages", params=arguments) as answer:
+        assert answer.status_code == 200
+        pieces = answer.aiter_raw()
+        with pytest.raises(httpx.ReadError):  # noqa: PT012 (what came before it counts)
+            async for piece in pieces:
                 read += piece
     whole = b'{"status":true,"codigo":0,"message":"Client messages","data":[]}'
     assert read == whole[: len(whole) // 2]

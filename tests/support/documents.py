@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`\n]*)$")
-RUN = "<!-- run -->"  # the comment above a console block whose commands are run
+RUN = "<!-- run -->"  # the comment above a block whose commands are run
+SHELL = {"bash", "console"}
 
-# What may be shown in a block. `python` and marked `console` blocks run; the rest is for reading.
-LANGUAGES = {"console", "csv", "json", "jsonl", "mermaid", "python", "text", "toml"}
+# What may be shown in a block. `python` and marked shell blocks run; the rest is for reading.
+LANGUAGES = {"bash", "console", "csv", "json", "jsonl", "mermaid", "python", "text", "toml"}
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ async def _awaited(code: CodeType, namespace: dict[str, Any]) -> None:
 
 
 def commands_of(block: Block) -> list[str]:
-    """The commands of a console block: the lines after `$ `, each with its continuation lines."""
+    """The commands of a block, each with its continuation lines.
+
+    In `console` they stand after `$ ` and other lines are output; in `bash` all are commands.
+    """
     lines = block.content.replace("\\\n", " ").splitlines()
-    return [line[2:].strip() for line in lines if line.startswith("$ ")]
+    if block.language == "console":
+        return [line[2:].strip() for line in lines if line.startswith("$ ")]
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
