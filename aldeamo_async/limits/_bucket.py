@@ -87,9 +87,10 @@ class Bucket:
         self.tokens += self.brake.run(passed)
         if self._meter is not None:
             self._meter.run(passed)
-        if self.tokens > self.cap:
+        cap = self.cap
+        if self.tokens > cap:
             late = min(LATE_MOST, self.brake.level * LATE) if waited else 0.0
-            self.tokens = min(self.tokens, self.cap + late)
+            self.tokens = min(self.tokens, cap + late)
 
     def _rewind(self, now: float) -> float:
         """Take a clock that went backwards, or the first use, as no time passed."""
@@ -109,7 +110,8 @@ class Bucket:
         if now < self.frozen_until or not self.rate:
             return False
         if self.brake.level < math.inf:
-            if self.tokens + EPSILON < (n if n <= self.cap else self.cap):
+            there = self.tokens + EPSILON
+            if there < n and there < self.cap:
                 return False
             self.tokens -= n
         if self._meter is not None:

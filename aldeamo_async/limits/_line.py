@@ -96,7 +96,7 @@ class Line:
             here = None
         if self.head.loop != here:
             raise UsageError(
-                f"{len(self.waiters)} calls of another event loop wait in this limiter: "
+                f"calls of another event loop ({len(self.waiters)}) wait in this limiter: "
                 "use one TokenBucket per event loop, or wait until the other loop is done with it"
             )
 
@@ -125,8 +125,8 @@ class Line:
             return
         with anyio.move_on_after(deadline - waiter.since):
             await self._sleep(waiter)
-        if waiter.permit is None:  # the head may have been sleeping for a whole batch: a last look
-            self.pump(self.clock())
+            return
+        self.pump(self.clock())  # a last look: the head may have been sleeping for a whole batch
 
     async def _sleep(self, waiter: Waiter) -> None:
         """Sleep until granted; on a timer only while at the head."""

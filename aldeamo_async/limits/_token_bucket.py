@@ -203,17 +203,12 @@ class TokenBucket:
         now = self._line.present()
         wait = self._bucket.wait(now, n, self._line.queued)
         frozen = self._bucket.frozen_for(now)
-        need = f"{n:g} permits" if n != 1 else "a permit"
-        if self._line.waiters:
-            need += f" behind {len(self._line.waiters)} others"
+        reason = f"the wait for {n:g} of its permits, with {len(self._line.waiters)} calls ahead, "
         if wait == math.inf:
-            need += " needs a rate above 0 (the limiter is paused)"
+            reason += "has no end: it is paused (rate 0)"
         else:
-            need += f" needs about {wait:.3g} s"
+            reason += f"needs about {wait:.3g} s"
             if frozen:
-                need += f", {frozen:.3g} s of them frozen by the server"
-        return DeadlineExceeded(
-            call="rate limiter",
-            phase=Phase.LIMITER,
-            reason=f"{need}; {max(0.0, deadline - now):.3g} s are left",
-        )
+                reason += f", {frozen:.3g} s of it a freeze"
+        reason += f"; {max(0.0, deadline - now):.3g} s are left"
+        return DeadlineExceeded(call="rate limiter", phase=Phase.LIMITER, reason=reason)

@@ -1,0 +1,109 @@
+"""Rate limiters side by side: cost of a free permit, rate delivered under load, worst second.
+
+Run: `python tests/benchmarks/limiter.py [seconds]`. aiolimiter and pyrate-limiter are measured
+where they are installed, each in its plainest use. Read the ratios; the times hold the machine's
+speed. A share above 1 is the burst at the start; the worst second shows how large it was.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from bisect import bisect_left
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from aldeamo_async.limits import TokenBucket
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Acquire = Callable[[], Awaitable[object]]
+    Make = Callable[[float], Acquire]
+
+CALLS = 5_000
+ROUNDS = 5
+RATES = ((20, 50), (1_000, 500), (10_000, 500))  # permits per second, looping tasks
+PLENTY = 1_000_000_000  # permits per second: nobody ever waits
+
+
+def ours(rate: float) -> Acquire:
+    return TokenBucket(rate).acquire
+
+
+def aiolimiter(rate: float) -> Acquire:
+    from aiolimiter import AsyncLimiter
+
+    return AsyncLimiter(rate, 1).acquire
+
+
+def pyrate_limiter(rate: float) -> Acquire:
+    from pyrate_limiter import Duration, Limiter, Rate
+
+    limiter = Limiter(Rate(int(rate), Duration.SECOND))
+    return lambda: limiter.try_acquire_async("benchmark")
+
+
+PEERS: dict[str, Make] = {
+    "aiolimiter": aiolimiter,
+    "pyrate_limiter": pyrate_limiter,
+}
+
+
+async def cost(call: Acquire) -> float:
+    """Seconds for one call, in the least disturbed of several rounds."""
+    best = math.inf
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            await call()
+        best = min(best, time.perf_counter() - start)
+    return best / CALLS
+
+
+async def load(call: Acquire, tasks: int, seconds: float) -> tuple[float, int, float]:
+    """Permits per second, the most in any one second, and CPU seconds per permit."""
+    times: list[float] = []
+
+    async def loop() -> None:
+        while True:
+            await call()
+            times.append(time.perf_counter())
+
+    start, cpu = time.perf_counter(), time.process_time()
+    with anyio.move_on_after(seconds):
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(loop)
+    cpu = time.process_time() - cpu
+    worst = max(bisect_left(times, moment + 1.0, lo=i) - i for i, moment in enumerate(times))
+    return len(times) / (times[-1] - start), worst, cpu / len(times)
+
+
+async def compare(limiters: dict[str, Make], seconds: float) -> None:
+    bare = await cost(checkpoint)
+    print(f"  a bare checkpoint: {bare * 1e6:.1f} us; a free permit, as a multiple of it:")
+    for name, make in limiters.items():
+        print(f"    {name:<15} {await cost(make(PLENTY)) / bare:5.2f} x")
+    for rate, tasks in RATES:
+        print(f"  nominal {rate}/s, {tasks} tasks: share of nominal, worst second, CPU per permit")
+        for name, make in limiters.items():
+            got, worst, cpu = await load(make(rate), tasks, seconds)
+            print(f"    {name:<15} {got / rate:6.3f} {worst / rate:8.3f} {cpu * 1e6:8.0f} us")
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
+    peers = {name: make for name, make in PEERS.items() if find_spec(name)}
+    print("asyncio")
+    anyio.run(compare, {"ours": ours, **peers}, seconds, backend="asyncio")
+    print("trio (the peers work on asyncio only)")
+    anyio.run(compare, {"ours": ours}, seconds, backend="trio")
+
+
+if __name__ == "__main__":
+    main()
