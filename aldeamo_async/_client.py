@@ -17,7 +17,7 @@ from ._call import Engine, Terms
 from ._codec import Codec
 from ._drift import Drift
 from ._errors import UsageError
-from ._home import Home
+from ._home import ClientHome
 from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
 from ._outcomes import read_all, read_each, send
 from ._retry import RetryBudget, RetryPolicy
@@ -120,7 +120,7 @@ class AsyncBotsClient:
         self._drift = Drift()
         self._terms = Terms(settings, policy, Codec(dialect, self._drift))
         self._engine = Engine(carrier, _as_limiter(limiter, policy), RetryBudget(policy))
-        self._home = Home()
+        self._home = ClientHome()
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
