@@ -28,7 +28,7 @@ from aldeamo_async import (
 from aldeamo_async.sandbox import Fault, Sandbox, Weather, serve
 from support import socket_faults
 from support.clients import KEY, PHONE, unbraked
-from support.verdicts import VERDICTS
+from support.matrix import VERDICTS
 from support.wire import until
 
 if TYPE_CHECKING:
