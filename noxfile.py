@@ -18,6 +18,10 @@ PROJECT = PYPROJECT["project"]
 # The tests must see the installed wheel: no current directory on sys.path, nor in child processes.
 WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 
+# What takes seconds measures time or memory, or draws thousands of examples: `tests` does that once.
+# For all of it with other dependencies: `nox -s oldest -- -m ""`.
+QUICK = ["-m", "not slow"]
+
 # The wheel of this run, once it is built.
 BUILT: list[Path] = []
 
@@ -90,19 +94,20 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def oldest(session: nox.Session) -> None:
-    """The whole suite with the lowest versions that pyproject.toml allows."""
+    """The suite with the lowest versions that pyproject.toml allows."""
     extras = PROJECT["optional-dependencies"]
     pins = lowest([*PROJECT["dependencies"], *extras["cli"], *extras["sandbox"]])
     session.install(build_wheel(session), *pins, *group("tests"))
-    session.run("pytest", *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *QUICK, *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
 def httpx2(session: nox.Session) -> None:
-    """The whole suite where `import httpx` means httpx2, in child processes too."""
+    """The suite where `import httpx` means httpx2, in child processes too."""
     session.install(build_wheel(session), *group("tests", "httpx2"))
     alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
-    session.run("pytest", *session.posargs, env=WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"})
+    env = WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"}
+    session.run("pytest", *QUICK, *session.posargs, env=env)
 
 
 @nox.session
