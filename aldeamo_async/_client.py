@@ -273,3 +273,9 @@ class AsyncBotsClient:
         raise UsageError(
             "A client holds live connections and cannot be copied or pickled; make one in each process from its key."
         )
+
+
+def engine_of(client: AsyncBotsClient) -> tuple[Engine, Terms]:
+    """Return what the floors above send with; refuse a closed client, or one of another event loop."""
+    client._home.enter()
+    return client._engine, client._terms
