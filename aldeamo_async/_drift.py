@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from ._redact import snippet_of
 
-# A server that invents field names without end must not fill the memory; a real API drifts in a few places.
+# Names; a real API drifts in a few places, and one that invents names without end must not fill
+# the memory.
 NAMES_MAX: Final = 200
 OVERFLOW: Final = "other"
 
 
 class Drift(Mapping[str, int]):
-    """Counts of each oddity by name, such as ``GET /users: unknown field tags``; reads like a ``dict``."""
+    """Counts of each oddity by name, such as ``GET /users: unknown field tags``.
+
+    It reads like a ``dict``, except that a name never seen counts 0.
+    """
 
     __slots__ = ("_counts",)
 
@@ -27,10 +31,18 @@ class Drift(Mapping[str, int]):
 
     def count(self, name: str) -> None:
         """Count one more oddity of that name."""
-        name = snippet_of(name)
+        if name not in self._counts:
+            name = snippet_of(name)
         if name not in self._counts and len(self._counts) >= NAMES_MAX:
             name = OVERFLOW
         self._counts[name] += 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy by value: a copy counts for itself."""
+        return Drift, (dict(self._counts),)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._counts
 
     def __getitem__(self, name: str) -> int:
         return self._counts.get(name, 0)

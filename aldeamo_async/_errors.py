@@ -1,7 +1,9 @@
 """The error tree, sorted by whose fault it was and whether a message may have gone out.
 
 Rule 1: an error carries values; its text is made from them and says what to do next.
-Rule 2: no error holds the API key, and every error pickles and copies.
+Rule 2: no error holds the API key, and every error pickles and copies by value.
+Rule 3: what is not known is not claimed: only what provably did nothing says "nothing was
+delivered".
 
     AldeamoError
     ├── UsageError            yours, before any I/O: nothing was sent
@@ -19,7 +21,8 @@ Rule 2: no error holds the API key, and every error pickles and copies.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import math
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
@@ -27,12 +30,21 @@ from ._evidence import Attempt, Phase
 
 _ErrorT = TypeVar("_ErrorT", bound="AldeamoError")
 
+_PROBLEMS_SHOWN: Final = 5  # a line in a log; all of them are in ``problems``
 
-def _revive(cls: type[_ErrorT], state: dict[str, Any]) -> _ErrorT:
+
+def _revive(cls: type[_ErrorT], args: tuple[Any, ...], state: dict[str, Any]) -> _ErrorT:
     """Rebuild an error from its values, whatever its constructor asks for."""
-    error = cls.__new__(cls)
+    error = cls.__new__(cls, *args)
     error.__dict__.update(state)
     return error
+
+
+def values_of(value: Any) -> Any:
+    """Return what an error is made of, to compare two; by themselves errors compare by identity."""
+    if isinstance(value, AldeamoError):
+        return type(value), {name: values_of(held) for name, held in vars(value).items()}
+    return value
 
 
 def _tried(attempts: tuple[Attempt, ...]) -> str:
@@ -44,14 +56,15 @@ def _tried(attempts: tuple[Attempt, ...]) -> str:
 class AldeamoError(Exception):
     """The root of every error of this library.
 
-    ``attempts`` is the history of the call that failed, oldest first; empty where nothing was tried.
+    ``attempts`` is the history of the call that failed, oldest first; empty where nothing was
+    tried.
     """
 
     attempts: tuple[Attempt, ...] = field(default=(), kw_only=True)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy by value: a keyword-only constructor would break the default way."""
-        return _revive, (type(self), self.__dict__.copy())
+        return _revive, (type(self), self.args, self.__dict__.copy())
 
 
 @define(slots=False, eq=False)
@@ -88,9 +101,9 @@ class NotSent(NetworkError):
     def __str__(self) -> str:
         """Say that nothing went out, and what to look at."""
         return (
-            f"{self.call} was not sent{_tried(self.attempts)}: {self.reason} (phase: {self.phase}). "
-            "Nothing left this machine, so trying again cannot deliver twice; "
-            "check the network, the proxy and the base URL."
+            f"{self.call} was not sent{_tried(self.attempts)}: {self.reason} "
+            f"(phase: {self.phase}). Nothing left this machine, so trying again cannot deliver "
+            "twice; check the network, the proxy and the base URL."
         )
 
 
@@ -106,7 +119,8 @@ class DeadlineExceeded(NotSent):
         """Say which phase used up the time."""
         return (
             f"{self.call} ran out of time in the phase {self.phase}{_tried(self.attempts)}: "
-            f"{self.reason}. Nothing was delivered; give the call a longer deadline, or send fewer at a time."
+            f"{self.reason}. Nothing was delivered, so trying again cannot deliver twice; "
+            "give the call a longer deadline, or send fewer at a time."
         )
 
 
@@ -127,8 +141,8 @@ class DeliveryUnknown(NetworkError):
     """A send may have been delivered, and nothing on this side can tell.
 
     The message is never sent again by itself: nine of ten such messages had arrived.
-    ``http_status`` and ``answer`` are set when an answer came that proves nothing
-    (a 502 page, a broken body); ``answer`` is then the error that describes it.
+    ``http_status`` and ``answer`` are set when an answer came that proves nothing (a 502 page, a
+    broken body); ``answer`` is then the error that describes it, with what came instead.
     """
 
     http_status: int | None = field(default=None, kw_only=True)
@@ -137,9 +151,9 @@ class DeliveryUnknown(NetworkError):
     def __str__(self) -> str:
         """Say that the message may be out, and how to find out."""
         return (
-            f"{self.call} left this machine and its fate is unknown{_tried(self.attempts)}: {self.reason} "
-            f"(phase: {self.phase}). The message MAY have been delivered, so it was not sent again; "
-            "look at the recipient's conversation before you resend it."
+            f"The fate of {self.call} is unknown{_tried(self.attempts)}: {self.reason} "
+            f"(phase: {self.phase}). The message MAY have been delivered, so it was not sent again "
+            "by itself; look at the recipient's conversation before you resend it."
         )
 
 
@@ -147,8 +161,13 @@ class DeliveryUnknown(NetworkError):
 class ApiError(AldeamoError):
     """The API answered and said no: the request was not processed.
 
-    ``code`` is the answer's ``codigo`` (an ``int`` where it can be read as one), ``text`` its message with
-    the key blanked, ``http_status`` the HTTP status, ``raw`` the decoded JSON answer or ``None``.
+    With ``http_status`` 500 and above it is less: a server error in the API's own words, which does
+    not say how far the request got. A send never raises that one; it is the ``answer`` of a
+    :class:`DeliveryUnknown`.
+
+    ``code`` is the answer's ``codigo`` (an ``int`` where it can be read as one), ``text`` its
+    message without key, numbers or your text, ``raw`` the decoded JSON answer, key blanked, or
+    ``None``.
     """
 
     call: str
@@ -161,10 +180,18 @@ class ApiError(AldeamoError):
         """Quote the server, with its code and status."""
         code = "" if self.code is None else f", codigo {self.code}"
         said = f": {self.text}" if self.text else " and gave no reason"
-        return f"{self.call} was refused by the API (HTTP {self.http_status}{code}){said}. {self._advice()}"
+        return (
+            f"{self.call} was refused by the API{_tried(self.attempts)} "
+            f"(HTTP {self.http_status}{code}){said.rstrip('.')}. {self._advice()}"
+        )
 
     def _advice(self) -> str:
-        return "Nothing was delivered; mend the request before you send it again."
+        if self.http_status >= 500:
+            return "A server error does not say whether the request was processed."
+        return f"{self._nothing_done()}; mend the request before you repeat it."
+
+    def _nothing_done(self) -> str:
+        return "Nothing was delivered" if self.call.startswith("POST") else "Nothing was read"
 
 
 @define(slots=False, eq=False)
@@ -173,7 +200,8 @@ class AuthError(ApiError):
 
     def _advice(self) -> str:
         return (
-            "Nothing was delivered; check the API key, and where it is placed (Dialect.auth_in)."
+            f"{self._nothing_done()}; check the API key, where it is placed (Dialect.auth_in), "
+            "and whether a firewall stands in front of the API."
         )
 
 
@@ -187,16 +215,18 @@ class RateLimited(ApiError):
     retry_after: float | None = field(default=None, kw_only=True)
 
     def _advice(self) -> str:
-        when = "later" if self.retry_after is None else f"in {self.retry_after:g} s"
-        return f"Nothing was delivered; try again {when}, or set a lower rate."
+        wait = self.retry_after
+        when = "later" if wait is None or math.isinf(wait) else f"in {wait:g} s"
+        return f"{self._nothing_done()}; try again {when}, or at a lower rate (TokenBucket)."
 
 
 @define(slots=False, eq=False)
 class UnexpectedResponse(AldeamoError):
     """An answer outside the contract: HTML, broken JSON, a wrong shape, or one too large.
 
-    ``problems`` lists every fault with its path (``data[3].id: missing``). ``snippet`` is the start of the
-    body without key, numbers or texts.
+    A read raises it; for a send it is the ``answer`` of a :class:`DeliveryUnknown`. ``problems``
+    lists the faults with their paths (``data[3].id: missing``), a hundred at most and then their
+    number. ``snippet`` is what the server said, without key, numbers or texts.
     """
 
     call: str
@@ -207,12 +237,14 @@ class UnexpectedResponse(AldeamoError):
 
     def __str__(self) -> str:
         """List the first faults and show what came instead."""
-        shown = "; ".join(self.problems[:5])
-        more = f"; and {len(self.problems) - 5} more" if len(self.problems) > 5 else ""
+        shown = "; ".join(self.problems[:_PROBLEMS_SHOWN])
+        hidden = len(self.problems) - _PROBLEMS_SHOWN
+        more = f"; and {hidden} more in .problems" if hidden > 0 else ""
         kind = f", {self.content_type}" if self.content_type else ""
-        body = f" The body begins: {self.snippet}" if self.snippet else ""
+        body = f" What came: {self.snippet}" if self.snippet else ""
         return (
-            f"{self.call} answered outside the contract (HTTP {self.http_status}{kind}): {shown}{more}. "
+            f"{self.call} answered outside the contract{_tried(self.attempts)} "
+            f"(HTTP {self.http_status}{kind}): {shown}{more}. "
             f"Check the base URL and what stands between you and the API.{body}"
         )
 

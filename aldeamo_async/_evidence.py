@@ -35,10 +35,10 @@ class Phase(StrEnum):
 class Attempt:
     """One attempt of one call, as a support ticket would want it.
 
-    ``number`` counts from 1. ``waited`` is the time in seconds before the attempt began (limiter and
-    back-off), ``took`` the time in seconds on the wire. ``status`` is the HTTP status when there was an
-    answer, ``retry_after`` the server's own wait in seconds when it named one, and ``reason`` a short
-    text without private data.
+    ``number`` counts from 1. ``waited`` is the time in seconds before the attempt began (limiter
+    and back-off), ``took`` the time in seconds on the wire. ``status`` is the HTTP status when
+    there was an answer, ``retry_after`` the server's own wait in seconds when it named one, and
+    ``reason`` a short text without private data.
     """
 
     number: int

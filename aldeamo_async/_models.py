@@ -2,8 +2,8 @@
 
 Rule 1: nouns are frozen and know nothing of JSON, HTTP or time-outs.
 Rule 2: ids are text everywhere; a repr masks people's data, the fields hold it as it came.
-Rule 3: an ``Outgoing`` holds what it was given; it is checked when it is sent, before any I/O, so one bad
-row of a bulk source becomes one rejected row and not the end of the source.
+Rule 3: an ``Outgoing`` holds what it was given; it is checked when it is sent, before any I/O, so
+one bad row of a bulk source becomes one rejected row and not the end of the source.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from ._errors import AldeamoError, DeliveryUnknown
+from ._errors import AldeamoError, DeliveryUnknown, values_of
 from ._evidence import Attempt
 from ._redact import mask_id, mask_mapping, mask_text
 
@@ -40,8 +40,9 @@ class SendChannel(StrEnum):
 class User:
     """One user of a channel (``GET /users``).
 
-    ``user_id`` is the ``client_id`` of the other calls. Dates are naive unless ``Dialect.server_tz`` is set,
-    for the document names no time zone. ``extra`` keeps the fields that the document does not know.
+    ``user_id`` is the ``client_id`` of the other calls. Dates are naive unless
+    ``Dialect.server_tz`` is set, for the document names no time zone. ``extra`` keeps the fields
+    that the document does not know.
     """
 
     id: str
@@ -71,7 +72,7 @@ class Message:
 
 @frozen
 class Outgoing:
-    """One message to send: a send channel (member or text), a client id (``str`` or ``int``) and a text.
+    """One message to send: a channel (member or its text), a client id and a text.
 
     ``client_ref`` is your own reference for the row; it never leaves this machine.
     """
@@ -86,8 +87,8 @@ class Outgoing:
 class Receipt:
     """The API took the message (``POST /messages``); delivery to the phone is never promised.
 
-    ``message_id`` is the answer's ``data`` as text, or ``None`` where it held no id. ``text`` is the server's
-    own sentence.
+    ``message_id`` is the answer's ``data`` as text, or ``None`` where it held no id. ``text`` is
+    the server's own sentence.
     """
 
     message_id: str | None
@@ -110,10 +111,10 @@ class Sent:
 
 @frozen
 class Rejected:
-    """The message did not go out: bad input, the network before the first byte, or the API's own no."""
+    """The message did not go out: bad input, no connection, or the API's own no."""
 
     outgoing: Outgoing
-    error: AldeamoError
+    error: AldeamoError = field(eq=values_of, hash=False)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -126,7 +127,7 @@ class Unknown:
     """The message may have gone out; it is never sent again by itself."""
 
     outgoing: Outgoing
-    error: DeliveryUnknown
+    error: DeliveryUnknown = field(eq=values_of, hash=False)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

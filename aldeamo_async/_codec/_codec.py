@@ -1,35 +1,49 @@
 """The codec: bodies in, nouns out, for one dialect.
 
-Rule 1: a list of ``data`` may stand as a list or as what servers of this kind make of an empty or a keyed one.
+Rule 1: a list of ``data`` may stand as a list or as what servers of this kind make of an empty or a
+keyed one.
 Rule 2: a sent message is sent whether or not its id can be read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from cattrs import BaseValidationError
+from cattrs import ClassValidationError
 
-from .._drift import Drift
 from .._models import Message, User
-from .._settings import Dialect
 from ._envelope import Envelope, read_envelope, read_object
 from ._faults import Malformed, faults_of
-from ._fields import kind_of
-from ._rows import make_converter
+from ._kinds import is_list, is_object, is_whole, kind_of
+from ._rows import WIRE_NAMES, make_converter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cattrs import Converter
+
+    from .._drift import Drift
+    from .._settings import Dialect
 
 RowT = TypeVar("RowT", User, Message)
 
+# A page of 100,000 bad rows is one fault, repeated; an error must still fit into a log.
+FAULTS_MAX: Final = 100
+
 
 class Codec:
-    """Reads answers as one dialect expects them, and counts in ``drift`` what it had to put up with."""
+    """Reads answers as one dialect expects them; ``drift`` counts what it had to put up with."""
 
     def __init__(self, dialect: Dialect, drift: Drift) -> None:
         self._dialect = dialect
         self._drift = drift
-        self._converter = make_converter(dialect, drift)
+
+    @cached_property
+    def _converter(self) -> Converter:
+        # Made when the first list comes: it takes a millisecond, which a send need not wait for.
+        return make_converter(self._dialect, self._drift)
 
     def envelope(self, body: bytes, call: str) -> Envelope:
         """Read the outer object of an answer to ``call``, or raise ``Malformed``."""
@@ -45,28 +59,32 @@ class Codec:
         for number, row in enumerate(self._list(data, call)):
             try:
                 found = hook(row, noun)
-            except (BaseValidationError, ValueError) as error:
-                problems = faults_of(error, f"data[{number}]")
-                raise Malformed(*problems) from None
+            except (ClassValidationError, ValueError) as error:
+                raise Malformed(*faults_of(error, f"data[{number}]", WIRE_NAMES)) from None
             yield found
 
     def all_rows(self, data: Any, noun: type[RowT], call: str) -> list[RowT]:
-        """Read a whole list; raise ``Malformed`` that names the faults of every row."""
+        """Read a whole list; raise ``Malformed`` with the first hundred faults of all its rows."""
         hook = self._converter.get_structure_hook(noun)
         found: list[RowT] = []
         problems: list[str] = []
         for number, row in enumerate(self._list(data, call)):
             try:
                 found.append(hook(row, noun))
-            except (BaseValidationError, ValueError) as error:
-                problems += faults_of(error, f"data[{number}]")
+            except (ClassValidationError, ValueError) as error:
+                problems += faults_of(error, f"data[{number}]", WIRE_NAMES)
+        if len(problems) > FAULTS_MAX:
+            problems[FAULTS_MAX:] = [f"data: {len(problems) - FAULTS_MAX} more faults"]
         if problems:
             raise Malformed(*problems)
         return found
 
     def message_id(self, data: Any, call: str) -> str | None:
-        """Read the id of a sent message: digits as text, else ``None`` (or ``Malformed`` under ``strict_data``)."""
-        if isinstance(data, int) and not isinstance(data, bool):
+        """Read the id of a sent message as text; what is neither a number nor digits is ``None``.
+
+        Under ``strict_data`` only a number is an id, and all else is ``Malformed``.
+        """
+        if is_whole(data):
             return str(data)
         if self._dialect.strict_data:
             raise Malformed(f"data: must be a whole number, not {kind_of(data)}")
@@ -78,24 +96,24 @@ class Codec:
 
     def _list(self, data: Any, call: str) -> list[Any]:
         """Read ``data`` as the list it stands for, or raise ``Malformed``."""
-        if isinstance(data, list):
+        if is_list(data):
             return data
         if self._dialect.strict_data:
             raise Malformed(f"data: must be a list, not {kind_of(data)}")
         self._drift.count(f"{call}: data is {kind_of(data)}")
-        if isinstance(data, str) and data.strip():
-            data = _inner_json(data)
-        if data is None or data is False or data == "":
+        if isinstance(data, str):
+            data = _inner_json(data) if data.strip() else None
+        if data is None or data is False:
             return []
-        if isinstance(data, dict) and all(key.isascii() and key.isdigit() for key in data):
+        if is_object(data) and all(key.isascii() and key.isdigit() for key in data):
             return list(data.values())
-        if isinstance(data, list):
+        if is_list(data):
             return data
         raise Malformed(f"data: must be a list, not {kind_of(data)}")
 
 
 def _inner_json(text: str) -> Any:
-    """Decode a JSON text that stands inside a JSON text."""
+    """Decode the JSON that stands inside a text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,11 +1,16 @@
 """What is wrong with a body, as paths.
 
-Rule: one fault is one line, ``path: what``; it never quotes the value.
+Rule: one fault is one line, ``path: what``, in the names of the wire; it never quotes the value.
 """
 
 from __future__ import annotations
 
-from cattrs import BaseValidationError, transform_error
+from typing import TYPE_CHECKING
+
+from cattrs import ClassValidationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Malformed(Exception):
@@ -16,13 +21,18 @@ class Malformed(Exception):
         self.problems = problems
 
 
-def faults_of(error: BaseValidationError | ValueError, path: str) -> list[str]:
-    """List the faults of one row, each behind its path."""
-    if not isinstance(error, BaseValidationError):
+def faults_of(
+    error: ClassValidationError | ValueError, path: str, wire_names: Mapping[str, str]
+) -> list[str]:
+    """List the faults of one row; ``wire_names`` leads from our field names to the wire's."""
+    if not isinstance(error, ClassValidationError):
         return [f"{path}: {error}"]
-    lines = transform_error(error, path, _describe)
-    return [f"{where}: {what}" for what, _, where in (line.rpartition(" @ ") for line in lines)]
+    faults, _ = error.group_exceptions()
+    return [
+        f"{path}.{wire_names.get(where.name, where.name)}: {_describe(fault)}"
+        for fault, where in faults
+    ]
 
 
-def _describe(error: BaseException, _: type | None) -> str:
-    return "missing" if isinstance(error, KeyError) else str(error)
+def _describe(fault: Exception) -> str:
+    return "missing" if isinstance(fault, KeyError) else str(fault)

@@ -6,25 +6,25 @@ Rule 2: a date that cannot be read is ``None`` and drift, never a failed page.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from .._drift import Drift
+from ._kinds import is_whole, kind_of
+
+if TYPE_CHECKING:
+    from .._drift import Drift
 
 # As seconds this is the year 5138, so any number past it is milliseconds.
 _MILLISECONDS_FROM: Final = 1e11
+# float() alone would read "1_5", "1e9" and "nan" as well.
+_DECIMAL: Final = re.compile(r"\s*[+-]?[0-9]+(\.[0-9]*)?\s*")
 _DOCUMENTED_DATE_CHARS: Final = len("2019-05-02 19:04:49")
 _ZERO_DATE: Final = "0000-00-00"
 
 
-def kind_of(value: object) -> str:
-    """Name a JSON value's type without quoting the value."""
-    names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "decimal number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
-
-
 class Fields:
-    """Readers of single fields for one call and one dialect."""
+    """Readers of single fields for one call and one dialect, in the shape of a cattrs hook."""
 
     def __init__(self, call: str, server_tz: tzinfo | None, drift: Drift) -> None:
         self._call = call
@@ -39,7 +39,7 @@ class Fields:
         """Read an id: text as it is, a whole number as its digits."""
         if isinstance(value, str):
             return value
-        if isinstance(value, int) and not isinstance(value, bool):
+        if is_whole(value):
             self.count("an id is a number")
             return str(value)
         raise ValueError(f"an id must be text or a whole number, not {kind_of(value)}")
@@ -48,21 +48,26 @@ class Fields:
         """Read a text that may be null; a whole number becomes its digits."""
         if value is None or isinstance(value, str):
             return value
-        if isinstance(value, int) and not isinstance(value, bool):
+        if is_whole(value):
             self.count("a text is a number")
             return str(value)
         raise ValueError(f"must be text or null, not {kind_of(value)}")
 
     def date(self, value: Any, _: Any) -> datetime | None:
-        """Read ``YYYY-MM-DD HH:MM:SS``; naive unless ``server_tz`` is set. Zero dates and ``""`` are ``None``."""
-        if value is None or value == "" or (isinstance(value, str) and value.startswith(_ZERO_DATE)):
+        """Read ``YYYY-MM-DD HH:MM:SS``; naive unless ``server_tz`` is set.
+
+        Zero dates and ``""`` are ``None``. Other ISO forms are read and counted; one that names its
+        own zone keeps it.
+        """
+        if value is None or value == "":
             return None
         try:
             found = datetime.fromisoformat(value)
         except (ValueError, TypeError):
-            self.count("a date cannot be read")
+            if not str(value).startswith(_ZERO_DATE):
+                self.count("a date cannot be read")
             return None
-        if len(value) != _DOCUMENTED_DATE_CHARS or found.tzinfo is not None:
+        if len(value) != _DOCUMENTED_DATE_CHARS or value[10] != " ":
             self.count("a date has another form")
         if self._server_tz is None or found.tzinfo is not None:
             return found
@@ -80,7 +85,10 @@ class Fields:
 
 
 def _from_epoch(value: Any) -> datetime:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError
+    elif isinstance(value, bool):
         raise TypeError
     number = float(value)
     seconds = number / 1000 if abs(number) > _MILLISECONDS_FROM else number

@@ -1,24 +1,31 @@
 """One row of a list to one noun, by cattrs.
 
 Rule 1: the table of fields below is the only place where a name of the wire meets a name of ours.
-Rule 2: a field that the document does not know is kept in ``extra`` and counted; one that it knows and that is not
-there is counted and ``None``, except ids, without which a row is no noun.
+Rule 2: a field that the document does not know is kept in ``extra`` and counted; one that it knows
+and that is not there is counted and ``None``, except ids, without which a row is no noun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, override
 
-from .._drift import Drift
 from .._models import Message, User
-from .._settings import Dialect
-from ._fields import Fields, kind_of
+from ._fields import Fields
+from ._kinds import is_object, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .._drift import Drift
+    from .._settings import Dialect
 
 _RowT = TypeVar("_RowT", User, Message)
+
+# Our name of a field to the wire's, where they differ.
+WIRE_NAMES: Final = {"text": "message"}
 
 
 def make_converter(dialect: Dialect, drift: Drift) -> Converter:
@@ -35,9 +42,14 @@ def make_converter(dialect: Dialect, drift: Drift) -> Converter:
         "date_created": user.date,
         "last_active": user.date,
     }
-    of_message = {"id": message.id, "user_id": message.id, "text": message.text, "time": message.epoch}
-    converter.register_structure_hook(User, _hook(User, converter, user, of_user, {}))
-    converter.register_structure_hook(Message, _hook(Message, converter, message, of_message, {"text": "message"}))
+    of_message = {
+        "id": message.id,
+        "user_id": message.id,
+        "text": message.text,
+        "time": message.epoch,
+    }
+    converter.register_structure_hook(User, _hook(User, converter, user, of_user))
+    converter.register_structure_hook(Message, _hook(Message, converter, message, of_message))
     return converter
 
 
@@ -45,19 +57,19 @@ def _hook(
     noun: type[_RowT],
     converter: Converter,
     fields: Fields,
-    readers: dict[str, Callable[[Any, Any], Any]],
-    renamed: dict[str, str],
+    readers: Mapping[str, Callable[[Any, Any], Any]],
 ) -> Callable[[Any, Any], _RowT]:
     """Make the function that turns one row into one noun."""
-    overrides = {
-        name: override(struct_hook=reader, rename=renamed.get(name, name)) for name, reader in readers.items()
+    overrides: dict[str, Any] = {
+        name: override(struct_hook=reader, rename=WIRE_NAMES.get(name, name))
+        for name, reader in readers.items()
     }
-    known = frozenset(renamed.get(name, name) for name in readers)
-    # A dict over the hooks of `readers`; `extra` is not of the wire, so it is both left out here and filled below.
-    structure = make_dict_structure_fn(noun, converter, extra=override(omit=True), **overrides)
+    overrides["extra"] = override(omit=True)  # no field of the wire; filled below
+    known = frozenset(WIRE_NAMES.get(name, name) for name in readers)
+    structure = make_dict_structure_fn(noun, converter, **overrides)
 
     def read(row: Any, _: Any) -> _RowT:
-        if not isinstance(row, dict):
+        if not is_object(row):
             raise ValueError(f"must be an object, not {kind_of(row)}")
         found = structure(row, noun)
         if row.keys() != known:

@@ -1,33 +1,32 @@
 """Decipher what a transport brought back: one exchange to one finding.
 
 Rule 1: the verdict rests on evidence, status and envelope, in this order, and on nothing else.
-Rule 2: a server's own words are shown without the key, numbers or the message's text.
+Rule 2: every answer that is no success comes with the error that describes it; the verdict says
+what it means.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .._codec import Codec, Envelope, Malformed
-from .._errors import ApiError, AuthError, RateLimited, UnexpectedResponse
+from .._errors import ApiError, UnexpectedResponse
 from .._evidence import Evidence, Phase
-from .._redact import snippet_of
 from .._retry import Verdict, judge_status, parse_retry_after
 from ._port import Exchange, Unsent, WireResponse
-from ._request import WireRequest
+from ._words import Words
 
-_SNIPPET_BYTES: Final = 2000  # enough to cut one line from; an error page can be megabytes
-_AUTH_STATUSES: Final = frozenset({401, 403})
-_AUTH_WORDS: Final = re.compile(r"\b(invalid|missing|wrong|unknown|expired)\b.*\b(api[ _-]?key|token|auth)\b", re.IGNORECASE)
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ._request import WireRequest
 
 
 @frozen
 class Finding:
-    """What one attempt came to. ``envelope`` is there for ``OK``, ``error`` for an answer that is no success."""
+    """What one attempt came to: ``envelope`` for ``OK``, ``error`` for any other answer."""
 
     verdict: Verdict
     evidence: Evidence
@@ -52,107 +51,53 @@ def decipher(request: WireRequest, exchange: Exchange, codec: Codec, now: dateti
     if isinstance(exchange, Unsent):
         return unsent(exchange.phase, exchange.reason, timed_out=exchange.timed_out)
     return Finding(
-        Verdict.UNKNOWN, Evidence.MAYBE_SENT, exchange.phase, exchange.reason, timed_out=exchange.timed_out
+        Verdict.UNKNOWN,
+        Evidence.MAYBE_SENT,
+        exchange.phase,
+        exchange.reason,
+        timed_out=exchange.timed_out,
     )
 
 
 def _judge(request: WireRequest, answer: WireResponse, codec: Codec, now: datetime) -> Finding:
-    retry_after = parse_retry_after(answer.header("retry-after"), date=answer.header("date"), now=now)
-    verdict = judge_status(answer.status, retry_after=retry_after)
-    envelope: Envelope | None = None
-    problems: tuple[str, ...] = ()
-    try:
-        envelope = _envelope(answer, codec, request.endpoint.call)
-    except Malformed as fault:
-        problems = fault.problems
-    if verdict is None:
-        verdict = _judge_envelope(envelope)
-    if verdict is Verdict.OK:
-        return _answered(verdict, answer, "ok", envelope=envelope)
-    words = _Words(request, answer, envelope, retry_after)
-    error = words.unexpected(problems) if _is_noise(verdict, envelope) else words.api_error(verdict)
-    return _answered(verdict, answer, f"HTTP {answer.status}", retry_after=retry_after, error=error)
+    retry_after = parse_retry_after(
+        answer.header("retry-after"), date=answer.header("date"), now=now
+    )
+    envelope, problems = _read(answer, codec, request.endpoint.call)
+    verdict = judge_status(answer.status, retry_after=retry_after) or _judge_envelope(envelope)
+    words = Words(request, answer, envelope)
+    if verdict is Verdict.OK and envelope is not None:
+        safe = evolve(envelope, text=words.text())
+        return _answered(verdict, answer, "ok", retry_after=retry_after, envelope=safe)
+    error: ApiError | UnexpectedResponse
+    if verdict is not Verdict.UNKNOWN:
+        error = words.refusal(verdict, retry_after)
+    elif envelope is not None and envelope.says_no:
+        error = words.server_error()
+    else:
+        error = words.noise(problems)
+    return _answered(verdict, answer, words.reason(error), retry_after=retry_after, error=error)
 
 
 def _answered(verdict: Verdict, answer: WireResponse, reason: str, **rest: Any) -> Finding:
     return Finding(verdict, Evidence.ANSWERED, Phase.DONE, reason, status=answer.status, **rest)
 
 
-def _envelope(answer: WireResponse, codec: Codec, call: str) -> Envelope:
+def _read(answer: WireResponse, codec: Codec, call: str) -> tuple[Envelope | None, tuple[str, ...]]:
+    """Read the envelope of an answer and what is wrong with it."""
     if answer.oversized:
-        raise Malformed("body: larger than Dialect.max_response_bytes")
-    return codec.envelope(answer.body, call)
+        return None, ("body: larger than Dialect.max_response_bytes",)
+    try:
+        envelope = codec.envelope(answer.body, call)
+    except Malformed as fault:
+        return None, fault.problems
+    return envelope, envelope.problems
 
 
 def _judge_envelope(envelope: Envelope | None) -> Verdict:
-    """Judge a 2xx by its envelope: yes, no, or no envelope that says either."""
+    """Judge a 2xx by its envelope: yes, no, or nothing that says either."""
     if envelope is None:
         return Verdict.UNKNOWN
-    if envelope.ok is False or envelope.code not in (None, 0):
+    if envelope.says_no:
         return Verdict.REJECTED
-    return Verdict.OK if envelope.ok else Verdict.UNKNOWN
-
-
-def _is_noise(verdict: Verdict, envelope: Envelope | None) -> bool:
-    """Tell whether an answer is outside the contract, rather than the API's own no."""
-    if verdict is Verdict.UNKNOWN:
-        return envelope is None or envelope.ok is not False
-    return False
-
-
-@frozen
-class _Words:
-    """What the server said, made safe to show, as the error that fits."""
-
-    request: WireRequest
-    answer: WireResponse
-    envelope: Envelope | None
-    retry_after: float | None
-
-    def api_error(self, verdict: Verdict) -> ApiError:
-        """Return the API's no as an error."""
-        text = self._text()
-        values: dict[str, Any] = {
-            "call": self.request.endpoint.call,
-            "text": text,
-            "http_status": self.answer.status,
-            "code": self.envelope.code if self.envelope else None,
-            "raw": _blank(self.envelope.raw, self.request.secret.reveal()) if self.envelope else None,
-        }
-        if verdict is Verdict.REFUSED:
-            return RateLimited(**values, retry_after=self.retry_after)
-        if self.answer.status in _AUTH_STATUSES or _AUTH_WORDS.search(text):
-            return AuthError(**values)
-        return ApiError(**values)
-
-    def unexpected(self, problems: tuple[str, ...]) -> UnexpectedResponse:
-        """Return an answer outside the contract as an error."""
-        if not 200 <= self.answer.status < 300:
-            problems = (f"HTTP {self.answer.status}: neither a success nor a refusal", *problems)
-        return UnexpectedResponse(
-            call=self.request.endpoint.call,
-            http_status=self.answer.status,
-            problems=problems or ("status: missing, or neither yes nor no",),
-            content_type=self._safe(self.answer.header("content-type") or ""),
-            snippet=self._safe(self.answer.body[:_SNIPPET_BYTES].decode("utf-8", "replace")),
-        )
-
-    def _text(self) -> str:
-        if self.envelope is not None:
-            return self._safe(self.envelope.text)
-        return self._safe(self.answer.body[:_SNIPPET_BYTES].decode("utf-8", "replace"))
-
-    def _safe(self, text: str) -> str:
-        private = [value for name, value in self.request.params if name != "channel"]
-        return snippet_of(text, key=self.request.secret.reveal(), private=private)
-
-
-def _blank(value: Any, key: str) -> Any:
-    """Return a decoded answer with the key blanked wherever a text holds it."""
-    if isinstance(value, str):
-        return value.replace(key, "***")
-    if isinstance(value, list):
-        return [_blank(item, key) for item in value]
-    if isinstance(value, dict):
-        return {_blank(name, key): _blank(item, key) for name, item in value.items()}
-    return value
+    return Verdict.OK if envelope.says_yes else Verdict.UNKNOWN

@@ -6,13 +6,16 @@ Rule 2: it says ``Unsent`` only with proof; what it cannot prove is ``MaybeSent`
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from attrs import field, frozen
 
 from .._evidence import Phase
-from .._settings import Timeouts
 from ._request import Pairs, WireRequest
+
+if TYPE_CHECKING:
+    from .._settings import Timeouts
+
 
 @frozen
 class WireResponse:
@@ -58,14 +61,16 @@ Exchange: TypeAlias = WireResponse | Unsent | MaybeSent
 class Transport(Protocol):
     """What carries a request: one method, three answers.
 
-    A transport promises: it renders the request itself and keeps nothing of it; it answers ``Unsent`` only with
-    proof, and what it cannot prove is ``MaybeSent``; it never sends a request twice; it follows no redirect;
-    it holds ``timeouts.total`` over all its phases; when it is cancelled it lets the cancellation through and is
-    as good as new for the next request. A programming error propagates as it is.
+    A transport promises: it renders the request itself and keeps nothing of it; it answers
+    ``Unsent`` only with proof, and what it cannot prove is ``MaybeSent``; it never sends a request
+    twice; it follows no redirect; it holds ``timeouts.total`` over all its phases; when it is
+    cancelled it lets the cancellation through and is as good as new for the next request. A
+    programming error propagates as it is.
     """
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
+        ...
 
     async def aclose(self) -> None:
         """Close every connection; safe to call twice."""

@@ -1,13 +1,14 @@
 """A request, without I/O: what to ask, and how it is written out for the wire.
 
-Rule 1: a request does not hold the key in any readable form; ``render()`` puts it in, in the last step before
-the wire, and the one who renders keeps nothing of it.
+Rule 1: a request does not hold the key in any readable form; ``render()`` puts it in, in the last
+step before the wire, and the one who renders keeps nothing of it.
 Rule 2: bad input is refused here, with what would have been right, before anything is opened.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from functools import lru_cache
 from typing import Final, TypeAlias
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -16,6 +17,7 @@ from attrs import field, frozen
 
 from .._errors import UsageError
 from .._models import Outgoing, ReadChannel, SendChannel
+from .._redact import mask_text
 from .._settings import Dialect, Secret
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
@@ -27,6 +29,10 @@ _CONTENT_TYPES: Final = {
     "form": "application/x-www-form-urlencoded",
     "json": "application/json",
 }
+# "5.73E+11", "573000000001.0": what spreadsheets and data frames make of an id.
+_FLOAT_LIKE: Final = re.compile(r"[0-9]+\.[0-9]*([eE][+]?[0-9]+)?|[0-9]+[eE][+][0-9]+")
+_NAME_CHARS_MAX: Final = 24  # of a channel's name in an error; a longer text is none
+
 
 @frozen
 class Rendered:
@@ -54,7 +60,7 @@ class Endpoint:
 
 @frozen
 class WireRequest:
-    """One request: where to, and the parameters as the document names them. The key is not among them."""
+    """One request: where to, and the parameters by their documented names, without the key."""
 
     endpoint: Endpoint
     params: Pairs = field(repr=lambda params: f"<{', '.join(name for name, _ in params)}>")
@@ -68,8 +74,8 @@ class WireRequest:
         headers = (("accept", "application/json"), *(auth if in_header else ()))
         params = (*auth, *self.params) if in_params else self.params
         if self.endpoint.method == "GET" or dialect.post_encoding == "query":
-            query = params
-            return Rendered(self.endpoint.method, _with_query(self.endpoint.url, query), headers, b"")
+            url = _with_query(self.endpoint.url, params)
+            return Rendered(self.endpoint.method, url, headers, b"")
         url = self.endpoint.url
         if dialect.auth_in == "query":
             url, params = _with_query(url, auth), self.params
@@ -132,14 +138,20 @@ def check_channel(
     """Return a channel's text; refuse one that the document does not list for this call."""
     if not isinstance(channel, str) or not channel:
         raise UsageError(f"A channel is text or an enum member, not {type(channel).__name__}.")
-    name = str(channel)
+    name = str.__str__(channel)  # of a caller's own enum as well, whose str() is another text
     if name in tuple(documented) or (dialect.allow_undocumented_channels and name.isprintable()):
         return name
     verb = "read from" if documented is ReadChannel else "send to"
     raise UsageError(
-        f"Cannot {verb} the channel {name!r}; the API documents {', '.join(documented)}. "
-        "Dialect(allow_undocumented_channels=True) lets others through."
+        f"Cannot {verb} the channel {_shown(name)}; the API documents {', '.join(documented)}. "
+        "Nothing was sent. Dialect(allow_undocumented_channels=True) lets others through."
     )
+
+
+def _shown(name: str) -> str:
+    """Show a channel's name; what cannot be one may be somebody's number or text."""
+    plain = name.isidentifier() and name.isascii() and len(name) <= _NAME_CHARS_MAX
+    return repr(name) if plain else mask_text(name)
 
 
 def check_client_id(client_id: object) -> str:
@@ -147,13 +159,25 @@ def check_client_id(client_id: object) -> str:
     if isinstance(client_id, bool) or not isinstance(client_id, str | int):
         kind = type(client_id).__name__
         raise UsageError(
-            f"A client id is text or a whole number, not {kind}: ids of 17 digits lose their last digits as a float."
+            f"A client id is text or a whole number, not {kind}; "
+            "a float, for one, loses the last digits of a long id."
         )
-    text = str(client_id).strip()
+    try:
+        text = str(client_id).strip()
+    except ValueError:  # Python writes out no number of more than 4,300 digits
+        raise UsageError("A client id is a number of thousands of digits.") from None
     if not text:
         raise UsageError("A client id is empty; use User.user_id.")
     if text.startswith("-") or not text.isprintable():
-        raise UsageError("A client id is a negative number or holds control characters; use User.user_id.")
+        raise UsageError(
+            "A client id is a negative number, or holds control or invisible characters; "
+            "use User.user_id."
+        )
+    if _FLOAT_LIKE.fullmatch(text):
+        raise UsageError(
+            "A client id is written as a decimal number, as spreadsheets do, so its last digits "
+            "may be lost; export the column as text."
+        )
     return text
 
 
@@ -176,10 +200,13 @@ def check_text(text: object, max_length: int | None) -> str:
         raise UsageError("A message's text is empty.")
     if max_length is not None and len(text) > max_length:
         raise UsageError(
-            f"A message's text has {len(text)} characters; Dialect.max_text_length is {max_length}. Nothing is cut."
+            f"A message's text has {len(text)} characters, and Dialect.max_text_length is "
+            f"{max_length}. Nothing is cut; shorten it, or split it into two messages."
         )
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError("A message's text holds half of a surrogate pair and cannot be sent as UTF-8.") from None
+        raise UsageError(
+            "A message's text holds half of an emoji (a lone surrogate), which cannot be sent."
+        ) from None
     return text

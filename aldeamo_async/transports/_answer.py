@@ -8,6 +8,7 @@ Rule 2: no more than the cap is kept, before decoding and after it.
 from __future__ import annotations
 
 import zlib
+from collections.abc import AsyncGenerator
 from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
@@ -83,9 +84,12 @@ async def _run_out(chunks: AsyncIterator[bytes]) -> None:
     """
     try:
         for _ in repeat(None, _LEFT_OVER):
-            await anext(chunks)
-    except (StopAsyncIteration, *FAULTS):
+            if await anext(chunks, None) is None:
+                return
+    except FAULTS:
         return
+    if isinstance(chunks, AsyncGenerator):  # one that never ends, from a transport of the user
+        await chunks.aclose()
 
 
 def _decode(raw: bytes, coding: str | None, cap: int) -> bytes | None:

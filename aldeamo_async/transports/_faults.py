@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+from contextlib import suppress
+from importlib import import_module
 from typing import Final
 
 import anyio
@@ -18,16 +20,25 @@ import httpx
 
 from .._evidence import Phase
 
+
+def socks_faults() -> tuple[type[Exception], ...]:
+    """Return what httpcore lets through of a SOCKS proxy that breaks off, where that is spoken."""
+    with suppress(ImportError):
+        return (import_module("socksio").ProtocolError,)
+    return ()
+
+
 # What the transport layer of httpx may raise, and what is known to slip through it.
 # httpx.StreamClosed is the one StreamError that a network can cause; the others, CookieConflict and
 # InvalidURL are mistakes of a caller.
-FAULTS: Final = (
+FAULTS: Final[tuple[type[Exception], ...]] = (
     httpx.HTTPError,
     httpx.StreamClosed,
     anyio.EndOfStream,
     anyio.BrokenResourceError,
     anyio.ClosedResourceError,
     OSError,  # ssl.SSLError, socket.gaierror, ConnectionError and TimeoutError among them
+    *socks_faults(),
 )
 
 _MEANINGS: Final[dict[type[Exception], str]] = {
@@ -76,7 +87,10 @@ _PHASES: Final[dict[type[Exception], Phase]] = {
 
 def describe(error: BaseException) -> str:
     """Say what happened: the class, its meaning, and the cause where that is safe to tell."""
-    meaning = next(_MEANINGS[base] for base in type(error).__mro__ if base in _MEANINGS)
+    meaning = next(
+        (_MEANINGS[base] for base in type(error).__mro__ if base in _MEANINGS),
+        "the proxy broke the SOCKS protocol",
+    )
     detail = _root_cause(error)
     return f"{type(error).__name__}: {meaning}" + (f" ({detail})" if detail else "")
 
@@ -105,10 +119,10 @@ def _below(error: BaseException) -> BaseException | None:
 
 
 def _system_text(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "").replace("_", " ").lower()
+        # OpenSSL sets these; an SSLError made in Python has neither.
+        said = (getattr(error, "reason", ""), getattr(error, "verify_message", ""))
+        return ": ".join(filter(None, said)).replace("_", " ").lower()
     if isinstance(error, socket.gaierror):
         return error.strerror or ""
     if isinstance(error, OSError) and error.errno is not None:

@@ -22,14 +22,16 @@ class Home:
 
     def check(self) -> None:
         """Bind to the running loop the first time; refuse another one later."""
-        loop, process = anyio.lowlevel.current_token(), os.getpid()
-        if self._process is None:
-            self._loop, self._process = loop, process
-        elif self._process != process:
+        process = os.getpid()
+        # First of all: in a forked child asyncio does not even know its loop.
+        if self._process not in (None, process):
             raise UsageError(
                 "This transport was first used before a fork; the parent owns its connections. "
                 "Make a new one in each process. Nothing was sent."
             )
+        loop = anyio.lowlevel.current_token()
+        if self._process is None:
+            self._loop, self._process = loop, process
         elif self._loop != loop:
             raise UsageError(
                 "This transport was first used in another event loop, where its connections live. "

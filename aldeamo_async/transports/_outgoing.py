@@ -34,6 +34,35 @@ class _MaskedRequest(httpx.Request):
         return f"<Request({self.method!r}, '***')>"
 
 
+class _Once:
+    """Iterates over one chunk."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, chunk: bytes) -> None:
+        self._left: bytes | None = chunk
+
+    def __aiter__(self) -> _Once:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._left is None:
+            raise StopAsyncIteration
+        chunk, self._left = self._left, None
+        return chunk
+
+
+class _Body(httpx.ByteStream):
+    """A body without a generator: trio warns of one that is left behind half-way."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    def __aiter__(self) -> _Once:
+        return _Once(self._body)
+
+
 def outgoing(request: WireRequest, timeouts: Timeouts, witness: Witness) -> httpx.Request:
     """Render a request and dress it for httpx, with its phase time-outs and its witness."""
     problem = None
@@ -61,7 +90,7 @@ def _dress(rendered: Rendered, extensions: dict[str, Any]) -> httpx.Request:
         rendered.method,
         # A URL without a query holds no key, is the same for every message, and is parsed once.
         httpx.URL(rendered.url) if "?" in rendered.url else _parsed(rendered.url),
-        stream=httpx.ByteStream(rendered.body),
+        stream=_Body(rendered.body),
         extensions=extensions,
     )
     request.headers = httpx.Headers(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import warnings
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import httpx
 
@@ -85,7 +85,7 @@ def _given(verify: Any) -> ssl.SSLContext | None:
     if isinstance(verify, ssl.SSLContext):
         return _checked(verify)
     if isinstance(verify, str | os.PathLike):
-        return _from_path(str(verify))
+        return _from_path(os.fspath(cast("str | os.PathLike[str]", verify)))
     raise UsageError(
         "verify is True, False, the path of a certificate file or directory, "
         f"or an ssl.SSLContext, not {type(verify).__name__}."

@@ -22,7 +22,8 @@ THREAD_GRACE_SECONDS = 2.0
 
 # Where the package may touch the disk inside a loop, each once when a client is made.
 MAY_BLOCK = [
-    ("aldeamo_async/_settings.py", "_as_zone"),  # the time zone file of `Dialect(server_tz=...)`
+    ("aldeamo_async/_settings/_dialect.py", "_as_zone"),  # the file of `Dialect(server_tz=...)`
+    ("aldeamo_async/transports/_security.py", "_make"),  # the CA files, once, at the first connection
 ]
 
 

@@ -1,4 +1,4 @@
-"""The matrix that the socket suites print: fault x who carried it x event loop -> what it said, what arrived."""
+"""The matrix that the socket suites print: fault x carrier x event loop -> what was said."""
 
 from __future__ import annotations
 

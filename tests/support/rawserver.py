@@ -1,7 +1,7 @@
-"""A raw HTTP server on a loopback socket: threads, one script for each connection, and a count of deliveries.
+"""A raw HTTP server on a loopback socket: one script per connection, a count of deliveries.
 
-Rule 1: it knows nothing of the library under test, nor of any HTTP library; it reads bytes and counts.
-Rule 2: a POST is delivered when the last byte of its body was read here, whatever became of the answer.
+Rule 1: it knows nothing of the library under test, nor of any HTTP library; it reads bytes.
+Rule 2: a POST is delivered when the last byte of its body was read here, whatever came after.
 Rule 3: after `stop()` every thread has ended, so that a count is final.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import ssl
 import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 SENT_BODY = b'{"status": true, "codigo": 0, "message": "Message sent", "data": 32}'

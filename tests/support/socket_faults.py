@@ -1,6 +1,6 @@
 """What a network does to a request, as raw servers: one list for the transports and for the client.
 
-Rule: an expectation is about evidence and deliveries, the two things that a duplicate message depends on.
+Rule: an expectation is about evidence and deliveries, on which a duplicate message depends.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import socket
 import ssl
 import threading
 import warnings
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
 
 import trustme
 from attrs import field, frozen
-from support.rawserver import SENT_BODY, Connection, RawServer, answer, free_port, serve_all
 
 from aldeamo_async._evidence import Evidence
+from support.rawserver import SENT_BODY, Connection, RawServer, answer, free_port, serve_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from contextlib import AbstractContextManager
+    from collections.abc import Generator
 
 UNSENT, MAYBE, ANSWERED = Evidence.UNSENT, Evidence.MAYBE_SENT, Evidence.ANSWERED
 READ_TIMEOUT = 0.3  # seconds; drips come three times as often
@@ -205,7 +205,9 @@ def _bomb(connection: Connection) -> None:
 
 def _informational(connection: Connection) -> None:
     while connection.read_request():
-        connection.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n")
+        connection.send(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n"
+        )
         connection.send(answer())
 
 

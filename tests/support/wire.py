@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import anyio
+
 from aldeamo_async._models import Outgoing
 from aldeamo_async._settings import Dialect, Secret
 from aldeamo_async._wire import WireRequest, send_request, users_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = "test-key"
 PHONE = "573000000001"
@@ -21,3 +28,9 @@ def reading(base_url: str, **dialect: object) -> WireRequest:
     """`GET /users`."""
     spoken = Dialect(base_url=base_url, **dialect)  # type: ignore[arg-type]
     return users_request("whatsapp", spoken, Secret(KEY))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a server's thread does; it cannot set an event of this loop."""
+    while not condition():  # noqa: ASYNC110
+        await anyio.sleep(0.005)

@@ -1,0 +1,166 @@
+"""Cancellation at every scheduler tick of an exchange: nothing is lost, nothing leaks (trap 17)."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
+from packaging.version import Version
+
+from aldeamo_async.transports import (
+    Exchange,
+    HttpxTransport,
+    LaneTransport,
+    Timeouts,
+    Transport,
+    WireResponse,
+)
+from support.rawserver import SENT_BODY, answer
+from support.socket_faults import client_context, server_context
+from support.wire import sending
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from anyio.abc import ByteStream
+
+pytestmark = [pytest.mark.real_clock]
+if Version(version("anyio")) < Version("4.16"):
+    # Until 4.16 anyio.connect_tcp() itself leaves a socket to the garbage collector when it is
+    # cancelled on asyncio in the very tick in which it connects. Nobody else ever sees that socket.
+    pytestmark.append(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
+
+# The sweep ends when so many numbers of ticks in a row made no difference.
+BEYOND = 5
+
+
+class LoopServer:
+    """An HTTP server in the event loop of the test, so that a tick is a tick for both sides."""
+
+    def __init__(self, port: int, scheme: str, *, keep_alive: bool) -> None:
+        self._answer = answer() if keep_alive else answer(SENT_BODY, "connection: close")
+        self.base_url = f"{scheme}://127.0.0.1:{port}/bots"
+        self.bodies: list[bytes] = []
+
+    async def serve(self, stream: ByteStream) -> None:
+        buffered = BufferedByteReceiveStream(stream)
+        async with stream:
+            try:
+                while True:
+                    head = await buffered.receive_until(b"\r\n\r\n", 65536)
+                    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                    self.bodies.append(await buffered.receive_exactly(length))
+                    await stream.send(self._answer)
+            except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.EndOfStream):
+                return
+
+
+@asynccontextmanager
+async def loop_server(*, tls: bool = False, keep_alive: bool = True) -> AsyncGenerator[LoopServer]:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
+    server = LoopServer(port, "https" if tls else "http", keep_alive=keep_alive)
+    serving = (
+        TLSListener(listener, server_context(), standard_compatible=False) if tls else listener
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serving.serve, server.serve)
+        yield server
+        tasks.cancel_scope.cancel()
+    await listener.aclose()
+
+
+async def cancelled_after(ticks: int, transport: Transport, server: LoopServer) -> Exchange | None:
+    """Start an exchange, let so many ticks pass, cancel it; its answer if it was faster."""
+    results: list[Exchange] = []
+
+    async def run() -> None:
+        request = sending(server.base_url, f"message-{ticks}-")
+        results.append(await transport.exchange(request, Timeouts(total=30.0)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        for _ in range(ticks):
+            await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    return results[0] if results else None
+
+
+async def sweep(transport: Transport, server: LoopServer, *, warm: bool) -> int:
+    """Cancel one exchange after each number of ticks; return how many there were."""
+    ticks = unmoved = 0
+    while unmoved < BEYOND:
+        if warm:
+            await transport.exchange(sending(server.base_url, "warm"), Timeouts(total=30.0))
+        result = await cancelled_after(ticks, transport, server)
+        unmoved = unmoved + 1 if result else 0
+        ticks += 1
+        assert ticks < 2000
+    return ticks
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+async def test_sweep(*, tls: bool, warm: bool) -> None:
+    """After a cancellation at each tick of an exchange 20 quiet ones succeed, no lane is lost."""
+    async with loop_server(tls=tls) as server:
+        transport = LaneTransport(max_connections=2, verify=client_context())
+        ticks = await sweep(transport, server, warm=warm)
+        assert ticks > BEYOND + 3
+        for number in range(20):
+            request = sending(server.base_url, f"quiet-{number}-")
+            assert isinstance(await transport.exchange(request, Timeouts(total=5.0)), WireResponse)
+        stats = transport.stats()
+        assert (stats.busy, stats.waiting, stats.open, stats.idle) == (0, 0, 1, 1)
+        assert stats.discarded > 3
+        await transport.aclose()
+        for number in range(ticks):
+            assert sum(f"message-{number}-".encode() in body for body in server.bodies) <= 1
+        gc.collect()  # a socket that was left open would be a ResourceWarning here
+
+
+async def crowd(transport: Transport, server: LoopServer, ticks: int) -> None:
+    """Three messages that stay and one that is cancelled after so many ticks."""
+    async with anyio.create_task_group() as tasks:
+        for text in ("a", "b", "c"):
+            request = sending(server.base_url, text)
+            tasks.start_soon(transport.exchange, request, Timeouts(total=30.0))
+        await cancelled_after(ticks, transport, server)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "closed"])
+async def test_sweep_while_waiting_for_a_lane(*, keep_alive: bool) -> None:
+    """A cancellation at any tick of a wait in line takes nobody's place."""
+    async with loop_server(keep_alive=keep_alive) as server:
+        transport = LaneTransport(max_connections=1)
+        for ticks in range(100):
+            await crowd(transport, server, ticks)
+        stats = transport.stats()
+        assert (stats.busy, stats.waiting, stats.open) == (0, 0, 1)
+        assert sum(b"msg=a" in body for body in server.bodies) == 100
+        await transport.aclose()
+        gc.collect()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # one is enough: it is about httpx
+async def test_a_bare_pool_needs_lanes() -> None:
+    """What the lanes are for: a pool of httpx 0.28 is dead after the same sweep."""
+    async with loop_server(keep_alive=False) as server:
+        transport = HttpxTransport(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1)))
+        alive = True
+        for ticks in range(100):
+            with anyio.move_on_after(1.0) as patience:
+                await crowd(transport, server, ticks)
+            alive = alive and not patience.cancelled_caught
+            if not alive:
+                break
+        await transport.aclose()
+        assert alive is not httpx.__version__.startswith("0.28")
