@@ -51,7 +51,8 @@ class EntryMaker:
         """Check one row of a file."""
         row = RowMaker(self.dialect, self.channel, self.template).make(record)
         if isinstance(row, BadRow):
-            return self._bad(row.line, row.problem, row.channel, row.client_id, row.client_ref)
+            given = (row.channel, row.client_id, record.cells.get("text", ""))
+            return _bad(row.line, row.problem, given, row.client_ref)
         return self._entry(row.line, row.outgoing, row.client_ref)
 
     def from_row(self, number: int, row: object) -> Entry:
@@ -59,29 +60,25 @@ class EntryMaker:
         if isinstance(row, Mapping):
             return self.from_record(Record(number, number, dict(cast("Mapping[str, Any]", row))))
         if not isinstance(row, Outgoing):
-            kind = type(row).__name__
-            return self._bad(number, f"A row is an Outgoing or a mapping of columns, not {kind}.")
+            problem = f"A row is an Outgoing or a mapping of columns, not {type(row).__name__}."
+            return _bad(number, problem, ("", "", ""), None)
         return self._entry(number, row, row.client_ref)
 
     def _entry(self, line: int, outgoing: Outgoing, client_ref: str | None) -> Entry:
         try:
             params = send_request(outgoing, self.dialect, _NO_KEY).params
         except UsageError as error:
-            given = (str(outgoing.channel), str(outgoing.client_id))
-            return self._bad(line, str(error), *given, client_ref)
+            given = (outgoing.channel, outgoing.client_id, outgoing.text)
+            return _bad(line, str(error), given, client_ref)
         content = tuple(value for _, value in params)
         return Entry(line, _reference(client_ref, content), *content)
 
-    def _bad(
-        self,
-        line: int,
-        problem: str,
-        channel: str = "",
-        client_id: str = "",
-        client_ref: str | None = None,
-    ) -> Entry:
-        content = (channel, client_id, "")
-        return Entry(line, _reference(client_ref, (*content, problem)), *content, problem)
+
+def _bad(line: int, problem: str, given: tuple[object, ...], client_ref: str | None) -> Entry:
+    """Keep what was given, whatever it was: somebody will want to mend the row."""
+    channel, client_id, text = map(str, given)
+    reference = _reference(client_ref, (channel, client_id, text, problem))
+    return Entry(line, reference, channel, client_id, text, problem)
 
 
 def _reference(client_ref: object, content: tuple[str, ...]) -> str:

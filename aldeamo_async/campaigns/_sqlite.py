@@ -61,7 +61,6 @@ class SqliteLedger:
         self._commits = GroupCommit[_Mark | _Record | _Do](self._apply)
         self._connection: sqlite3.Connection | None = None
         self._broken: CampaignError | None = None
-        self._cursor = 0
         self._held: dict[int, str] = {}
 
     def __repr__(self) -> str:
@@ -116,7 +115,6 @@ class SqliteLedger:
 
         def work(_: sqlite3.Connection) -> None:
             self._held = {n: holder for n, holder in self._held.items() if holder != token}
-            self._cursor = 0
 
         await self._do(work)
 
@@ -202,16 +200,8 @@ class SqliteLedger:
         return {**dict.fromkeys(map(id, records)), **{id(op): id(op) in won for op in marks}}
 
     def _claim(self, connection: sqlite3.Connection, token: str, limit: int) -> list[Job]:
-        """Go on where the last claim ended; at the end, begin again with what was put off
-        meanwhile."""
-        now = self._clock()
-        held = list(self._held)
-        jobs = sql.claim(connection, now, self._cursor, limit, held)
-        if not jobs and self._cursor:
-            jobs = sql.claim(connection, now, 0, limit, held)
-        if jobs:
-            self._cursor = jobs[-1].id
-            self._held |= dict.fromkeys((job.id for job in jobs), token)
+        jobs = sql.claim(connection, self._clock(), limit, list(self._held))
+        self._held |= dict.fromkeys((job.id for job in jobs), token)
         return jobs
 
 

@@ -7,6 +7,7 @@ Rule 2: nothing is written before the file is known to be ours.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,8 @@ def open_file(path: Path) -> sqlite3.Connection:
             "If nothing was ever loaded into it, delete it and start again; otherwise bring back a "
             "copy, for a fresh ledger does not know what was sent."
         )
+    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise CampaignError(f"{path} {_MEANINGS[sqlite3.SQLITE_READONLY]}.")
     connection = None
     try:
         connection = sqlite3.connect(
@@ -109,7 +112,8 @@ _MEANINGS: Final = {
         "then open and run the campaign again"
     ),
     sqlite3.SQLITE_READONLY: (
-        "is read-only for this process; a campaign must be able to write its ledger"
+        "is read-only for this process; a campaign must be able to write its ledger, and to make "
+        "files beside it"
     ),
     sqlite3.SQLITE_PERM: "may not be opened by this process",
     sqlite3.SQLITE_CANTOPEN: (

@@ -119,16 +119,14 @@ def _repeats(
 # ── running ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def claim(
-    connection: sqlite3.Connection, now: float, after: int, limit: int, held: Sequence[int]
-) -> list[Job]:
+def claim(connection: sqlite3.Connection, now: float, limit: int, held: Sequence[int]) -> list[Job]:
     """Return pending messages that are due, in the order of the input, without those held
     already."""
     (rows,) = connection.execute(
         "SELECT json_group_array(json_array(id, channel, client_id, text, client_ref, attempts)) "
-        "FROM (SELECT * FROM message WHERE state = 0 AND not_before <= ? AND id > ? "
+        "FROM (SELECT * FROM message WHERE state = 0 AND not_before <= ? "
         "AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?)",
-        (now, after, json.dumps(held), limit),
+        (now, json.dumps(held), limit),
     ).fetchone()
     return [Job(id, Outgoing(*outgoing), attempts) for id, *outgoing, attempts in json.loads(rows)]
 

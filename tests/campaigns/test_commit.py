@@ -94,7 +94,7 @@ async def test_one_operation_may_fail_alone() -> None:
 
 
 async def test_a_cancelled_waiter_waits_and_the_lead_goes_on() -> None:
-    """Whoever is cancelled in the queue stays until its write is done, and later ones are served."""
+    """Whoever is cancelled in the queue stays until its write is done; later ones are served."""
     disk = Disk()
     commits = GroupCommit(disk.apply)
     async with anyio.create_task_group() as tasks:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real_clock
 
 LEDGERS = ["memory", "sqlite"]
-ODD_TEXTS = ["nul \0 inside", "¡Hola! 👋🏽", 'quotes " \' \\ and {braces}', "a\r\nb\tc", "\x1f\x7f"]
+ODD_TEXTS = ["nul \0 inside", "¡Hola! 👋🏽", "quotes \" ' \\ and {braces}", "a\r\nb\tc", "\x1f\x7f"]
 # Long enough for every lease to run out, short enough to stay in the same day.
 LATER_SECONDS = 3600.0
 
@@ -401,5 +401,3 @@ async def test_closing_twice_is_harmless(opened: Opened) -> None:
         assert repr(ledger)
         await ledger.aclose()
         await ledger.aclose()
-
-

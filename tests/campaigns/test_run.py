@@ -18,7 +18,7 @@ from aldeamo_async import (
     UsageError,
 )
 from aldeamo_async.campaigns import Campaign, MemoryLedger, RunReport, SendWindow, State
-from aldeamo_async.sandbox import Fault, Sandbox, SandboxTransport, Weather
+from aldeamo_async.sandbox import Fault, Sandbox, SandboxTransport, Weather, serve
 from support.campaigns import messages, sandbox_client
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from aldeamo_async.campaigns import Result
 
+WEEKDAYS = SendWindow({"mon-fri": ("07:00", "08:00")}, "UTC")
 ONCE = RetryPolicy(attempts=1)
 
 
@@ -45,7 +46,9 @@ async def run_all(
 ) -> tuple[RunReport, Sandbox]:
     """Load rows, run once, and return the report and the judge."""
     sandbox, connected = sandbox_client(weather, **(client or {}))
-    opened = Campaign.open(ledger or MemoryLedger(), connected, **({"clock": clock} if clock else {}))
+    opened = Campaign.open(
+        ledger or MemoryLedger(), connected, **({"clock": clock} if clock else {})
+    )
     async with connected, opened as campaign:
         await campaign.load(rows)
         return await campaign.run(**rules), sandbox
@@ -159,7 +162,7 @@ async def test_a_run_stops_at_its_limits(fault: Fault, rule: str, state: str) ->
 
 
 async def test_stop_lets_what_is_in_flight_finish() -> None:
-    """`stop()` starts nothing more; nothing is left attempting or unknown; a run goes on from there."""
+    """`stop()` starts nothing more, leaves nothing unknown, and a run goes on from there."""
     sandbox, client = sandbox_client()
     sandbox.latency = 1.0
     async with client, Campaign.open(MemoryLedger(), client) as campaign:
@@ -254,7 +257,6 @@ async def test_nothing_starts_outside_of_the_window() -> None:
     def clock() -> datetime:
         return start + timedelta(seconds=anyio.current_time() - began)
 
-    window = SendWindow({"mon-fri": ("07:00", "08:00")}, "UTC")
     client = {"limiter": TokenBucket(1 / 600, initial=0)}
     waits: Counter[str | None] = Counter()
     sandbox, connected = sandbox_client(**client)
@@ -269,7 +271,7 @@ async def test_nothing_starts_outside_of_the_window() -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
-            report = await campaign.run(window=window)
+            report = await campaign.run(window=WEEKDAYS)
             tasks.cancel_scope.cancel()
     assert left(report) == {"sent": 9}
     opened = [d.at for d in sandbox.deliveries]
@@ -402,9 +404,7 @@ async def test_a_lost_heartbeat_ends_the_run() -> None:
 async def test_a_heartbeat_that_fails_ends_the_run() -> None:
     """A ledger that cannot renew the leases ends the run with its error."""
     with pytest.raises(CampaignError):
-        await run_all(
-            messages(30), ledger=Failing("renew", 1), client={"limiter": TokenBucket(1)}
-        )
+        await run_all(messages(30), ledger=Failing("renew", 1), client={"limiter": TokenBucket(1)})
 
 
 async def test_a_long_run_keeps_its_leases() -> None:
@@ -432,30 +432,27 @@ async def test_a_message_taken_over_is_not_sent() -> None:
     assert sandbox.delivered == 1
 
 
+@pytest.mark.real_clock
 async def test_a_client_that_is_closed_meanwhile_ruins_nothing() -> None:
     """A run whose client is closed raises; no message is rejected for it."""
     ledger = MemoryLedger()
-    sandbox, client = sandbox_client()
-    sandbox.latency = 0.5
+    sandbox = Sandbox()
 
-    class Closing(SandboxTransport):
-        async def handle_async_request(self, request: Any) -> Any:
-            await client.aclose()
-            request.url = request.url.copy_with(raw_path=b"/" + b"x" * 99_999)
-            return await super().handle_async_request(request)
+    class Closing(MemoryLedger):
+        async def mark(self, token: str, message: int) -> bool:
+            if message == 3:
+                await client.aclose()
+            return await super().mark(token, message)
 
-    async with Campaign.open(ledger, client) as campaign:
-        await campaign.load(messages(5))
-
-        async def close() -> None:
-            await anyio.sleep(0.7)
-            await client.aclose()
-
-        with pytest.raises(UsageError, match="closed"):
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(close)
+    ledger = Closing()
+    async with serve(sandbox) as url:
+        client = AsyncBotsClient("test-key", base_url=url)
+        async with Campaign.open(ledger, client) as campaign:
+            await campaign.load(messages(5))
+            with pytest.raises(UsageError, match="closed"):
                 await campaign.run(concurrency=1)
-        assert set(map(str, (await ledger.counts()).reasons)) == set()
+            counts = (await ledger.counts()).states
+    assert (counts[State.SENT], counts[State.PENDING]) == (2, 3)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the tests of campaigns share: entries, clients against a sandbox, a clock that is moved by hand."""
+"""What the tests of campaigns share: entries, clients against a sandbox, a clock moved by hand."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ PHONE = "573000000001"
 
 def entries(count: int, start: int = 1) -> list[Entry]:
     """Good rows, each to the same phone with a text of its own."""
-    return [
-        Entry(n, f"ref-{n}", "sms", PHONE, f"Hola {n}") for n in range(start, start + count)
-    ]
+    return [Entry(n, f"ref-{n}", "sms", PHONE, f"Hola {n}") for n in range(start, start + count)]
 
 
 def messages(count: int, clients: int = 100) -> list[Outgoing]:
@@ -26,7 +24,9 @@ def messages(count: int, clients: int = 100) -> list[Outgoing]:
     return [Outgoing("sms", f"5730000000{n % clients:02}", f"Hola {n}") for n in range(count)]
 
 
-def sandbox_client(weather: Weather | None = None, **options: object) -> tuple[Sandbox, AsyncBotsClient]:
+def sandbox_client(
+    weather: Weather | None = None, **options: object
+) -> tuple[Sandbox, AsyncBotsClient]:
     """A sandbox, and a client that talks to it inside this process."""
     sandbox = Sandbox(weather=weather)
     client = AsyncBotsClient("test-key", transport=SandboxTransport(sandbox), **options)  # type: ignore[arg-type]
