@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -178,11 +179,12 @@ class SqliteLedger:
             return work(connection)
         except sqlite3.Error as error:
             problem = fault(error, self._path)
-            if not _rolled_back(connection) or primary_code(error) != sqlite3.SQLITE_FULL:
+            _roll_back(connection)
+            if connection.in_transaction or primary_code(error) != sqlite3.SQLITE_FULL:
                 self._broken = problem
             return problem
         except Exception as error:  # noqa: BLE001 - handed to the caller, in the event loop
-            _rolled_back(connection)
+            _roll_back(connection)
             return error
 
     def _write(self, marks: list[_Mark], records: list[_Record]) -> dict[int, Any]:
@@ -215,11 +217,8 @@ def _in_transaction(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite
     return whole
 
 
-def _rolled_back(connection: sqlite3.Connection) -> bool:
+def _roll_back(connection: sqlite3.Connection) -> None:
     """Undo what the transaction did; SQLite has done so by itself after some errors."""
-    try:
-        if connection.in_transaction:
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-    except sqlite3.Error:
-        return False
-    return True

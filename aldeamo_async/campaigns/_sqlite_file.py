@@ -16,6 +16,7 @@ from ._owner import claim_note, drop_note, owner_of
 from ._schema import check_ours, check_version, migrate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # Seconds; a predecessor that is just letting go, and not more: who is locked out wants to know.
@@ -29,7 +30,9 @@ _SETTINGS: Final = (
 )
 
 
-def open_file(path: Path) -> sqlite3.Connection:
+def open_file(
+    path: Path, *, access: Callable[[Path, int], bool] = os.access
+) -> sqlite3.Connection:
     """Open a ledger file for this process alone, made or migrated as needed; call it in a worker
     thread."""
     check_version(sqlite3.sqlite_version_info)
@@ -39,7 +42,7 @@ def open_file(path: Path) -> sqlite3.Connection:
             "If nothing was ever loaded into it, delete it and start again; otherwise bring back a "
             "copy, for a fresh ledger does not know what was sent."
         )
-    if path.exists() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+    if path.exists() and not (access(path, os.W_OK) and access(path.parent, os.W_OK)):
         raise CampaignError(f"{path} {_MEANINGS[sqlite3.SQLITE_READONLY]}.")
     connection = None
     try:
@@ -47,14 +50,19 @@ def open_file(path: Path) -> sqlite3.Connection:
             path, timeout=_LOCK_PATIENCE, isolation_level=None, check_same_thread=False
         )
         _prepare(connection, path)
-    except BaseException as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise fault(error, path) from None
+    except sqlite3.Error as error:
+        _give_up(connection)
+        raise fault(error, path) from None
+    except CampaignError:
+        _give_up(connection)
         raise
     claim_note(path)
     return connection
+
+
+def _give_up(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
@@ -74,12 +82,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 
 def close_file(connection: sqlite3.Connection, path: Path) -> None:
     """Close the file; the lock and the note about its owner go with it."""
-    try:
-        connection.close()
-    except sqlite3.Error as error:
-        raise fault(error, path) from None
-    finally:
-        drop_note(path)
+    connection.close()
+    drop_note(path)
 
 
 def primary_code(error: sqlite3.Error) -> int:

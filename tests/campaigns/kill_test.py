@@ -230,9 +230,7 @@ def main() -> None:
         anyio.run(live, *options.live)
         return
     by = signal.Signals[f"SIG{options.signal}"]
-    print(
-        f"{options.messages} messages, {IN_FLIGHT} in flight, SIG{options.signal}, seed {options.seed}"
-    )
+    print(f"{IN_FLIGHT} in flight, {by.name}, seed {options.seed}")
     audits = anyio.run(table, options.messages, options.kills, by, options.seed)
     sys.exit(0 if passed(audits, by) else 1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from aldeamo_async import UsageError
+from aldeamo_async import Dialect, UsageError
 from aldeamo_async.campaigns import (
     Campaign,
     CampaignStatus,
@@ -16,6 +16,7 @@ from aldeamo_async.campaigns import (
     MemoryLedger,
     Resolution,
     ResolveReport,
+    SendWindow,
     SqliteLedger,
     State,
 )
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.real_clock
+
+
+ALWAYS = SendWindow({"mon-sun": ("00:00", "23:59:59.999999")}, "UTC")
 
 
 async def with_unknowns(ledger: MemoryLedger, count: int = 3) -> None:
@@ -189,6 +193,20 @@ async def test_a_decision_that_is_none() -> None:
         for decision in ("retry", lambda line: None):
             with pytest.raises(UsageError, match="'hold', 'assume_sent', 'resend'"):
                 await campaign.resolve(decision)  # type: ignore[arg-type]
+
+
+async def test_rules_that_changed_after_the_load() -> None:
+    """A message that the running client itself refuses is rejected, with the reason counted."""
+    sandbox, client = sandbox_client()
+    ledger = MemoryLedger()
+    async with client, Campaign.open(ledger, client) as campaign:
+        await campaign.load(messages(11))
+        stricter = client.with_options(dialect=Dialect(max_text_length=6))
+        async with Campaign.open(ledger, stricter) as same:
+            report = await same.run(window=ALWAYS)
+    assert (report.sent, report.rejected) == (10, 1)
+    assert report.reasons == {"UsageError": 1}
+    assert sandbox.requests["send"] == 10
 
 
 async def test_what_a_killed_run_left_is_unknown_on_opening(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -161,6 +162,14 @@ def test_a_read_only_ledger_is_refused() -> None:
         path.parent.chmod(0o755)
         assert "read-only" in told
         assert path.read_bytes() == before
+
+
+async def test_a_file_that_may_not_be_written_is_not_even_opened(tmp_path: Path) -> None:
+    """Where the file system says no, the error says so, and what a campaign needs."""
+    path = tmp_path / "promo.db"
+    await filled(path)
+    with pytest.raises(CampaignError, match="read-only for this process"):
+        await anyio.to_thread.run_sync(partial(open_file, path, access=lambda path, mode: False))
 
 
 def test_an_old_sqlite_is_refused() -> None:
