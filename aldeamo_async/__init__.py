@@ -38,6 +38,7 @@ from ._models import (
 )
 from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
+from .campaigns import Campaign, LoadReport, RunReport, SendWindow
 from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
 
 __version__ = "0.1.0"
@@ -48,6 +49,7 @@ __all__ = [
     "AsyncBotsClient",
     "Attempt",
     "AuthError",
+    "Campaign",
     "CampaignError",
     "ClientStats",
     "DeadlineExceeded",
@@ -56,6 +58,7 @@ __all__ = [
     "Drift",
     "Evidence",
     "LimiterStats",
+    "LoadReport",
     "Message",
     "NetworkError",
     "NoAnswer",
@@ -71,8 +74,10 @@ __all__ = [
     "Receipt",
     "Rejected",
     "RetryPolicy",
+    "RunReport",
     "Secret",
     "SendChannel",
+    "SendWindow",
     "Sent",
     "Settings",
     "Timeouts",
