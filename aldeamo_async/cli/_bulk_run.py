@@ -1,14 +1,15 @@
 """One run over many rows: from the feeder through the client into the results.
 
-Rule 1: every row that was taken gets its line, whatever ends the run; what was cut off under way is unknown.
-Rule 2: the first Ctrl-C takes no more rows and lets those in flight finish; the second cancels them.
+Rule 1: every row that was taken gets its line, whatever ends the run; what was cut off under way is
+unknown.
+Rule 2: the first Ctrl-C takes no more rows and lets those in flight finish; the second cancels
+them.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -16,13 +17,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from .._client import AsyncBotsClient
-from .._models import Outcome, Outgoing
 from ._feeder import Feeder
 from ._interrupt import Interrupts
 from ._results import ResultsWriter
 from ._rows import BadRow, Row
 from ._screen import Screen
 from ._tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .._models import Outcome, Outgoing
 
 Line: TypeAlias = dict[str, Any]
 
@@ -34,7 +39,10 @@ AUTH_IN_A_ROW: Final = 20
 
 @define
 class BulkRun:
-    """Sends all rows of a feeder. ``stopped`` says why it took no more rows, ``last`` is the last row taken."""
+    """Sends all rows of a feeder.
+
+    ``stopped`` says why it took no more rows, ``last`` is the number of the last row taken.
+    """
 
     client: AsyncBotsClient
     feeder: Feeder[Row | BadRow]
@@ -48,11 +56,12 @@ class BulkRun:
     last: int = 0
     _lines: MemoryObjectSendStream[Line] = field(init=False)
     _under_way: dict[str, Row] = field(factory=dict[str, Row])
-    _scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-    _done: anyio.Event = field(factory=anyio.Event)
+    _scope: anyio.CancelScope = field(init=False)
+    _done: anyio.Event = field(init=False)
 
     async def run(self) -> None:
         """Send every row; returns when each that was taken has its line in the results."""
+        self._scope, self._done = anyio.CancelScope(), anyio.Event()
         self._lines, to_write = anyio.create_memory_object_stream[Line](UNWRITTEN)
         self.feeder.start()
         try:

@@ -1,7 +1,7 @@
 """The options that every command shares, before or after its name.
 
-Rule 1: the key is never an option's value, for a command line can be read by every user of the machine and stays in
-the shell's history.
+Rule 1: the key is never an option's value, for a command line can be read by every user of the
+machine and stays in the shell's history.
 Rule 2: an option given after the command wins over the same option before it.
 """
 
@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 import anyio
 import click
@@ -25,6 +25,9 @@ from .._errors import UsageError
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
 from ._exit import FileFault
+
+if TYPE_CHECKING:
+    from ..limits import RateLimiter
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -60,24 +63,36 @@ class Common:
             server_tz=self.server_tz,
         )
 
-    def client(self, **more: Any) -> AsyncBotsClient:
+    def client(
+        self, *, limiter: RateLimiter | None = None, max_connections: int | None = None
+    ) -> AsyncBotsClient:
         """Make a client; it opens on its first call."""
         settings: dict[str, Any] = {
             "dialect": self.dialect,
             "deadline": self.deadline,
             "timeout": self.timeout,
-            **more,
+            "limiter": limiter,
         }
         if self.sandbox:
             if self.base_url or self.key_file:
-                raise UsageError("--sandbox needs neither --base-url nor --key-file; leave them out.")
-            double = Sandbox(api_key=SANDBOX_KEY, auth_name=self.auth_name)
+                raise UsageError(
+                    "--sandbox needs neither --base-url nor --key-file; leave them out."
+                )
+            # Nobody asks it what it delivered, and a file may have millions of rows.
+            double = Sandbox(
+                api_key=SANDBOX_KEY,
+                auth_name=self.auth_name,
+                keep_deliveries=False,
+                detect_duplicates=False,
+            )
             return AsyncBotsClient(SANDBOX_KEY, transport=SandboxTransport(double), **settings)
         base_url = self.base_url or os.environ.get(URL_VARIABLE) or None
-        return AsyncBotsClient(self.key(), base_url=base_url, **settings)
+        return AsyncBotsClient(
+            self.key(), base_url=base_url, max_connections=max_connections, **settings
+        )
 
     def key(self) -> Secret:
-        """Find the API key: in the file, in the environment, or by asking a person at a terminal."""
+        """Find the API key: in the file, in the environment, or by asking at a terminal."""
         if self.key_file is not None:
             return _key_in(self.key_file)
         value = os.environ.get(KEY_VARIABLE)
@@ -85,7 +100,8 @@ class Common:
             return Secret(value)
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
-                f"No API key: set {KEY_VARIABLE}, or name a file that holds the key with --key-file. "
+                f"No API key: set {KEY_VARIABLE}, or name a file that holds the key with "
+                f"--key-file. "
                 "To try things out without a key, add --sandbox."
             )
         return Secret(click.prompt("API key", hide_input=True, err=True))
@@ -106,7 +122,7 @@ def _key_in(path: Path) -> Secret:
 
 
 @contextmanager
-def _logging(verbose: bool) -> Iterator[None]:
+def _logging(verbose: bool) -> Generator[None, None, None]:
     """Show what the library logs, on stderr; keys, numbers and texts are masked there."""
     if not verbose:
         yield
@@ -137,8 +153,17 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Non
 
 _SECONDS: Final = click.FloatRange(min=0, min_open=True)
 _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
-    (("--json",), {"is_flag": True, "help": "Machine output: one JSON document, or JSON lines for lists."}),
-    (("--base-url",), {"metavar": "URL", "help": f"Where the API is. Default: {URL_VARIABLE}, else Aldeamo's own."}),
+    (
+        ("--json",),
+        {"is_flag": True, "help": "Machine output: one JSON document, or JSON lines for lists."},
+    ),
+    (
+        ("--base-url",),
+        {
+            "metavar": "URL",
+            "help": f"Where the API is. Default: {URL_VARIABLE}, else Aldeamo's own.",
+        },
+    ),
     (
         ("--key-file",),
         {
@@ -146,19 +171,40 @@ _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
             "help": f"A file that holds the API key. Default: {KEY_VARIABLE}, else a prompt.",
         },
     ),
-    (("--deadline",), {"type": _SECONDS, "help": "Seconds for each call with all its attempts. Default: 60."}),
-    (("--timeout",), {"type": _SECONDS, "help": "Seconds for each phase of one attempt (connect, write, read)."}),
+    (
+        ("--deadline",),
+        {"type": _SECONDS, "help": "Seconds for each call with all its attempts. Default: 60."},
+    ),
+    (
+        ("--timeout",),
+        {"type": _SECONDS, "help": "Seconds for each phase of one attempt (connect, write, read)."},
+    ),
     (
         ("--auth-in",),
-        {"type": click.Choice(get_args(AuthPlacement)), "help": "Where the key is placed. Default: params."},
+        {
+            "type": click.Choice(get_args(AuthPlacement)),
+            "help": "Where the key is placed. Default: params.",
+        },
     ),
-    (("--auth-name",), {"metavar": "NAME", "help": "The name under which the key is placed. Default: auth."}),
+    (
+        ("--auth-name",),
+        {"metavar": "NAME", "help": "The name under which the key is placed. Default: auth."},
+    ),
     (
         ("--post-encoding",),
-        {"type": click.Choice(get_args(PostEncoding)), "help": "How sends are written out. Default: form."},
+        {
+            "type": click.Choice(get_args(PostEncoding)),
+            "help": "How sends are written out. Default: form.",
+        },
     ),
-    (("--server-tz",), {"metavar": "ZONE", "help": "Time zone of the API's dates, such as America/Bogota."}),
-    (("--sandbox",), {"is_flag": True, "help": "Talk to a sandbox inside this process: no key, no network."}),
+    (
+        ("--server-tz",),
+        {"metavar": "ZONE", "help": "Time zone of the API's dates, such as America/Bogota."},
+    ),
+    (
+        ("--sandbox",),
+        {"is_flag": True, "help": "Talk to a sandbox inside this process: no key, no network."},
+    ),
     (("-v", "--verbose"), {"is_flag": True, "help": "Log to stderr what the library does."}),
     (("--backend",), {"type": click.Choice(["asyncio", "trio"]), "hidden": True}),
 )
@@ -168,9 +214,10 @@ def common_options(*, hidden: bool) -> Callable[[CommandT], CommandT]:
     """Add the shared options; commands hide them, for the group's help lists them once."""
 
     def add(command: CommandT) -> CommandT:
-        for names, settings in reversed(_OPTIONS):
-            settings = {**settings, "hidden": hidden or settings.get("hidden", False)}
-            command = click.option(*names, expose_value=False, callback=_keep, **settings)(command)
+        for names, always in reversed(_OPTIONS):
+            settings: dict[str, Any] = {**always, "hidden": hidden or "hidden" in always}
+            settings |= {"expose_value": False, "callback": _keep}
+            command = click.option(*names, **settings)(command)
         return command
 
     return add

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,6 +23,9 @@ from .._errors import (
     UnexpectedResponse,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Exit(IntEnum):
@@ -42,10 +44,15 @@ class Exit(IntEnum):
 
 MEANINGS: Final = {
     Exit.OK: "all was done: every message sent, every row valid, the whole list shown",
-    Exit.FAULT: "a fault of aldeamo itself; or the demo found a duplicate",
+    Exit.FAULT: (
+        "a fault of aldeamo itself, or verdicts that could not be written down; "
+        "or the demo found a duplicate"
+    ),
     Exit.USAGE: "the command line, the settings or the file cannot be used; nothing was sent",
     Exit.REJECTED: "something was rejected: by the API, or as a bad row; it was not delivered",
-    Exit.UNKNOWN: "the fate of something is unknown: it may have been delivered; look before you resend",
+    Exit.UNKNOWN: (
+        "the fate of something is unknown: it may have been delivered; look before you resend"
+    ),
     Exit.AUTH: "the API refused the key",
     Exit.NETWORK: "the network, or the time: what failed was not delivered, and can be tried again",
     Exit.UNEXPECTED: "an answer outside the contract: check the base URL",
@@ -73,15 +80,20 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, code: Exit, *, kind: str, as_json: bool = False) -> None:
         super().__init__(message)
-        self.exit_code = int(code)
+        self.code = code
         self.kind = kind
         self.as_json = as_json
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override] # click asks for the number only
+        """The exit code, as click reads it."""
+        return int(self.code)
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message, or the JSON document, on stderr."""
         out = file or sys.stderr
         if self.as_json:
-            document = {"error": self.kind, "help": self.message, "exit_code": self.exit_code}
+            document = {"error": self.kind, "help": self.message, "exit_code": int(self.code)}
             click.echo(json.dumps(document, ensure_ascii=False), file=out)
         else:
             click.echo(f"Error: {self.message}", file=out)
@@ -100,12 +112,14 @@ class FileFault(Exception):
 
 
 @contextmanager
-def explained(*, as_json: bool, interrupted: str = "Interrupted.") -> Iterator[None]:
-    """Turn every expected error into a `Failure`; anything else is a fault of ours and stays as it is."""
+def explained(*, as_json: bool, interrupted: str = "Interrupted.") -> Generator[None, None, None]:
+    """Turn every expected error into a `Failure`; a fault of ours stays as it is."""
     try:
         yield
     except AldeamoError as error:
-        raise Failure(str(error), code_of(error), kind=type(error).__name__, as_json=as_json) from None
+        raise Failure(
+            str(error), code_of(error), kind=type(error).__name__, as_json=as_json
+        ) from None
     except FileFault as error:
         raise Failure(str(error), Exit.USAGE, kind="FileFault", as_json=as_json) from None
     except (KeyboardInterrupt, click.Abort):

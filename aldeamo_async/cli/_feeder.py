@@ -1,22 +1,24 @@
 """Rows from a blocking file or pipe into the event loop.
 
-Rule 1: the file is read by a thread of its own, at most `AHEAD` rows ahead: the loop never waits for a disk,
-and memory does not grow with the file.
-Rule 2: `stop` ends the stream for its reader at once, even while the thread is stuck in a read from a terminal;
-a thread that never returns from it is a daemon and does not hold the process.
+Rule 1: the file is read by a thread of its own, at most `AHEAD` rows ahead: the loop never waits
+for a disk, and memory does not grow with the file.
+Rule 2: `stop` ends the stream for its reader at once, even while the thread is stuck in a read from
+a terminal; a thread that never returns from it is a daemon and does not hold the process.
 """
 
 from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterable
 from threading import Event, Thread
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import anyio.to_thread
 
 from ._exit import FileFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 T = TypeVar("T")
 

@@ -1,15 +1,17 @@
 """Ctrl-C with manners: the first asks, the second insists, the third is Python's own.
 
-Rule: a signal only raises a number; whoever works looks at it between two steps. So it is the same on every event
-loop and operating system, and nothing is torn apart in the middle.
+Rule: a signal only raises a number; whoever works looks at it between two steps. So it is the same
+on every event loop and operating system, and nothing is torn apart in the middle.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -27,7 +29,10 @@ class Interrupts:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)

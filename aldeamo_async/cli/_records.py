@@ -10,15 +10,17 @@ import csv
 import io
 import json
 import re
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import chain
-from pathlib import Path
-from typing import IO, Any, Final, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
 from ._exit import FileFault
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 Format: TypeAlias = Literal["csv", "jsonl"]
 
@@ -46,7 +48,7 @@ class Record:
 
     number: int
     line: int
-    cells: dict[str, Any] = field(factory=dict)
+    cells: dict[str, Any] = field(factory=dict[str, Any])
     problem: str | None = None
     header: tuple[str, ...] = ()
 
@@ -57,7 +59,7 @@ def format_of(path: Path) -> Format | None:
 
 
 @contextmanager
-def opened(path: Path, form: Format | None) -> Iterator[Iterator[Record]]:
+def opened(path: Path, form: Format | None) -> Generator[Iterator[Record], None, None]:
     """Open a file and yield its records."""
     try:
         binary = path.open("rb")
@@ -74,7 +76,8 @@ def records(binary: IO[bytes], form: Format | None) -> Generator[Record, None, N
     try:
         yield from _read(text, form)
     finally:
-        text.detach()
+        with suppress(ValueError):  # the caller may have closed the bytes first
+            text.detach()
 
 
 def _read(text: io.TextIOWrapper, form: Format | None) -> Iterator[Record]:
@@ -110,7 +113,7 @@ def _json_record(source: str, number: int, line: int) -> Record:
         raise FileFault("this is a JSON array; write one object on each line (JSON lines).", line)
     if not isinstance(value, dict):
         return Record(number, line, problem="not a JSON object")
-    return Record(number, line, value)
+    return Record(number, line, cast("dict[str, Any]", value))
 
 
 def _csv_rows(first: str, text: Iterator[str], offset: int) -> Iterator[Record]:
@@ -121,7 +124,7 @@ def _csv_rows(first: str, text: Iterator[str], offset: int) -> Iterator[Record]:
         chain([first], text), delimiter=separator[1] if separator else _sniff(first), strict=True
     )
     try:
-        header = _header(next(reader, []), offset + 1)
+        header = _header(next(reader, list[str]()), offset + 1)
     except csv.Error as error:
         raise FileFault(f"the header cannot be read ({error}).", offset + 1) from None
     number, line = 0, reader.line_num + offset + 1
@@ -144,9 +147,7 @@ def _next(reader: Any) -> list[str] | str | None:
     return cells if any(cells) else []
 
 
-def _csv_record(
-    header: tuple[str, ...], cells: list[str] | str, number: int, line: int
-) -> Record:
+def _csv_record(header: tuple[str, ...], cells: list[str] | str, number: int, line: int) -> Record:
     if isinstance(cells, str):
         return Record(number, line, problem=cells, header=header)
     for cell in cells:

@@ -1,6 +1,7 @@
 """The results: one line for every row of the input, written as it becomes known.
 
-Rule 1: lines are written whole and in batches, and handed to the system at once: a crash leaves a valid prefix.
+Rule 1: lines are written whole and in batches, and handed to the system at once: a crash leaves a
+valid prefix.
 Rule 2: a file that exists is never overwritten unless told so.
 Rule 3: when the disk gives up, the lines go to stderr: what is known of a message is never dropped.
 """
@@ -11,15 +12,17 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ._exit import FileFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 COLUMNS: Final = (
     "row",
@@ -42,8 +45,15 @@ STDOUT: Final = Path("-")
 class ResultsWriter:
     """Writes results as JSON lines or CSV. ``fault`` says why lines could not be written."""
 
-    def __init__(self, put: Callable[[str], object], *, as_csv: bool = False) -> None:
+    def __init__(
+        self,
+        put: Callable[[str], object],
+        *,
+        as_csv: bool = False,
+        discard: Callable[[], object] = lambda: None,
+    ) -> None:
         self._put = put
+        self.discard = discard  # takes the file away again, for a run that never began
         self._as_csv = as_csv
         self.fault: str | None = None
         if as_csv:
@@ -81,26 +91,30 @@ def _cell(value: object) -> str:
 
 
 @contextmanager
-def results_to(path: Path | None, *, force: bool) -> Iterator[ResultsWriter | None]:
-    """Open the results file; ``-`` is stdout, ``None`` no results at all."""
+def results_to(path: Path | None, *, force: bool) -> Generator[ResultsWriter, None, None]:
+    """Open the results file; ``-`` is stdout, ``None`` writes no results."""
     if path is None:
-        yield None
+        yield ResultsWriter(len)
         return
     if path == STDOUT:
         yield ResultsWriter(partial(click.echo, nl=False))
         return
     try:
-        # Unbuffered: what was written survives this process, and a failed write is not tried again on closing.
+        # Unbuffered: what was written survives this process, and a failed write is not tried again
+        # on closing.
         raw = path.open("wb" if force else "xb", buffering=0)
     except FileExistsError:
         raise FileFault(
-            f"{path} exists and may hold the results of another run; name another file with --results, "
+            f"{path} exists and may hold the results of another run; name another file with "
+            f"--results, "
             "or overwrite it with --force."
         ) from None
     except OSError as error:
         raise FileFault(f"{path} cannot be written: {error.strerror}.") from None
     with raw:
-        yield ResultsWriter(partial(_put_whole, raw), as_csv=path.suffix.lower() == ".csv")
+        yield ResultsWriter(
+            partial(_put_whole, raw), as_csv=path.suffix.lower() == ".csv", discard=path.unlink
+        )
 
 
 def _put_whole(raw: io.FileIO, lines: str) -> None:

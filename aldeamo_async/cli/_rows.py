@@ -7,18 +7,19 @@ Rule 2: the checks are the client's own, so a row that passes here is not refuse
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from attrs import frozen
 
 from .._errors import UsageError
-from .._models import Outgoing, SendChannel
+from .._models import Outgoing
 from .._settings import Dialect, Secret
 from .._wire import send_request
 from ._exit import FileFault
-from ._records import Record
-from ._segments import Segments, measure
 from ._template import MissingColumn, Template
+
+if TYPE_CHECKING:
+    from ._records import Record
 
 _NO_KEY: Final = Secret("none")  # a request is built for its checks alone
 _SCIENTIFIC: Final = re.compile(r"\d+(?:[.,]\d*)?[eE]\+?\d+")
@@ -33,11 +34,6 @@ class Row:
     line: int
     outgoing: Outgoing
     client_ref: str | None = None
-
-    @property
-    def size(self) -> Segments | None:
-        """The segments of an sms; ``None`` on other channels."""
-        return measure(self.outgoing.text) if self.outgoing.channel == SendChannel.SMS else None
 
 
 @frozen
@@ -54,7 +50,7 @@ class BadRow:
 
 @frozen
 class RowMaker:
-    """Turns records into rows: ``channel`` and ``template`` stand in for columns that a file lacks."""
+    """Turns records into rows; ``channel`` and ``template`` stand in for missing columns."""
 
     dialect: Dialect
     channel: str | None = None
@@ -120,12 +116,14 @@ def _client_id(cells: dict[str, Any]) -> str | int:
         shown = client_id.strip()
         if _SCIENTIFIC.fullmatch(shown):
             raise UsageError(
-                f"the client_id {shown} was shortened by a spreadsheet, and its last digits are lost; "
+                f"the client_id {shown} was shortened by a spreadsheet, and its last digits are "
+                f"lost; "
                 "format the column as text, fill it again from the source, and save anew"
             )
         if _DECIMAL.fullmatch(shown):
             raise UsageError(
-                f"the client_id {shown} became a decimal number in a spreadsheet; format the column as text"
+                f"the client_id {shown} became a decimal number in a spreadsheet; format the "
+                f"column as text"
             )
     return client_id
 

@@ -1,15 +1,14 @@
 """What a person sees while messages go out.
 
 Rule 1: everything here goes to stderr; stdout belongs to the report.
-Rule 2: on a terminal a bar with rate, time left and the three counts; elsewhere a plain line every few seconds.
+Rule 2: on a terminal a bar with rate, time left and the three counts; elsewhere a plain line every
+few seconds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +19,10 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
 
 LINE_EVERY_SECONDS: Final = 5.0  # often enough to see life in a log, seldom enough not to fill it
 
@@ -34,6 +37,7 @@ class Counts(Protocol):
     @property
     def rows(self) -> int:
         """Rows that are done."""
+        ...
 
 
 class Screen:
@@ -51,7 +55,7 @@ class Screen:
         self._total = total
         self._begun = self._printed = clock()
         self._bar = _bar(self._console) if self._console.is_terminal else None
-        self._task = self._bar.add_task("sending", total=total, **_COUNTS_AT_FIRST) if self._bar else None
+        self._task = self._bar.add_task("sending", total=total, **_AT_FIRST) if self._bar else None
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -59,7 +63,10 @@ class Screen:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar:
             self._bar.stop()
@@ -69,7 +76,7 @@ class Screen:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def show(self, counts: Counts, *, frozen_for: float = 0.0) -> None:
-        """Show the present counts; ``frozen_for`` is how long the server told us to wait, in seconds."""
+        """Show the present counts; ``frozen_for`` is how many seconds the server made us wait."""
         seconds = self._clock() - self._begun
         rate = counts.rows / seconds if seconds > 0 else 0.0
         note = f"waiting {frozen_for:.1f} s, as the server asked" if frozen_for > 0 else ""
@@ -99,7 +106,7 @@ class Screen:
         )
 
 
-_COUNTS_AT_FIRST: Final = {"rate": 0.0, "sent": 0, "rejected": 0, "unknown": 0, "note": ""}
+_AT_FIRST: Final[dict[str, Any]] = {"rate": 0.0, "sent": 0, "rejected": 0, "unknown": 0, "note": ""}
 
 
 def _bar(console: Console) -> Progress:

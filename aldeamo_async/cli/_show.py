@@ -1,47 +1,47 @@
-"""Lists on the screen: a table for people, JSON lines for programs.
+"""Lists on stdout: a table for people, JSON lines for programs.
 
-Rule: the data is the user's own and is shown in full; what the API does not document stays in ``extra``.
+Rule: nothing is cut and nothing is interpreted; a message may hold square brackets of its own.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WHOLE: Final = frozenset({"id", "user_id", "phone"})
+PIPE_WIDTH: Final = 200  # columns; a file or a pager has no width of its own to keep to
 
 
-def json_line(noun: Any) -> str:
-    """Return a model as one line of JSON; dates in ISO 8601."""
-    return json.dumps(attrs.asdict(noun), ensure_ascii=False, default=_plain)
-
-
-def _plain(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def table(title: str, columns: Iterable[str], nouns: Iterable[Any]) -> None:
-    """Print models as a table of some of their fields."""
-    names = list(columns)
-    shown = Table(title=title)
-    for name in names:
-        # An id that is cut cannot be copied into the next command.
-        shown.add_column(name, no_wrap=name.endswith("id"), overflow="fold")
+def print_lines(nouns: Iterable[Any]) -> None:
+    """Print each model as one line of JSON; dates are in ISO 8601."""
     for noun in nouns:
-        shown.add_row(*(_cell(getattr(noun, name)) for name in names))
-    # Markup is off: a message may hold square brackets of its own.
-    Console(markup=False, highlight=False, emoji=False).print(shown)
+        click.echo(json.dumps(attrs.asdict(noun), ensure_ascii=False, default=str))
 
 
-def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+def print_table(title: str, columns: Iterable[str], nouns: Iterable[Any]) -> None:
+    """Print the named fields of models as a table."""
+    names = list(columns)
+    table = Table(title=Text(title), caption_justify="left")
+    for name in names:
+        # An id that is folded cannot be copied into the next command.
+        table.add_column(name, overflow="fold", no_wrap=name in _WHOLE)
+    for noun in nouns:
+        table.add_row(*(_cell(getattr(noun, name)) for name in names))
+    table.caption = f"{table.row_count} rows"
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
+    console.print(table)
 
 
-def say(text: str) -> None:
-    """Print a line for a person on stdout."""
-    click.echo(text)
+def _cell(value: object) -> Text:
+    return Text("" if value is None else str(value))

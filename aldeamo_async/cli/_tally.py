@@ -34,7 +34,7 @@ class Tally:
     auth_in_a_row: int = 0
     unsent: int = 0
     refused_keys: int = 0
-    problems: Counter[str] = field(factory=Counter)
+    problems: Counter[str] = field(factory=Counter[str])
 
     @property
     def rows(self) -> int:
@@ -103,7 +103,7 @@ def _line(
     *,
     message_id: str | None = None,
     error: str | None = None,
-    help: str | None = None,  # noqa: A002 - the name of the column
+    help: str | None = None,
     attempts: int = 0,
 ) -> dict[str, Any]:
     return {

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import trio.testing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from selectors import SelectorKey
-
-T = TypeVar("T")
 
 
 class AutojumpSelector(selectors.DefaultSelector):
@@ -56,11 +52,3 @@ def virtual_backend(name: str) -> tuple[str, dict[str, Any]]:
 def real_backend(name: str) -> tuple[str, dict[str, Any]]:
     """The anyio backend `name` on the machine's own clock."""
     return name, {}
-
-
-def run(backend: str, function: Callable[..., Awaitable[T]], *args: object) -> T:
-    """`anyio.run` on a fresh virtual clock, for tests that start their own event loop."""
-    name, options = virtual_backend(backend)
-    if name == "trio":
-        return trio.run(function, *args, **options)  # before 4.15, anyio.run() drops trio's options
-    return anyio.run(function, *args, backend=name, backend_options=options)

@@ -23,7 +23,8 @@ THREAD_GRACE_SECONDS = 2.0
 # Where the package may touch the disk inside a loop, each once when a client is made.
 MAY_BLOCK = [
     ("aldeamo_async/_settings/_dialect.py", "_as_zone"),  # the file of `Dialect(server_tz=...)`
-    ("aldeamo_async/transports/_security.py", "_make"),  # the CA files, once, at the first connection
+    ("coverage/collector.py", "lock_data"),  # coverage's own lock, taken when threads are traced
+    ("aldeamo_async/transports/_security.py", "_make"),  # the CA files, for the first TLS
 ]
 
 

@@ -1,0 +1,17 @@
+"""What needs more than the extra ``cli``.
+
+Rule: a missing extra is said in one line with the command that installs it.
+"""
+
+from __future__ import annotations
+
+from .. import sandbox
+from .._errors import UsageError
+
+
+def need_sandbox() -> None:
+    """Check that a sandbox can be served on a socket."""
+    try:
+        _ = sandbox.serve  # looking it up imports it
+    except ImportError as error:
+        raise UsageError(str(error)) from None
