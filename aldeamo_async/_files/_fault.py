@@ -6,17 +6,14 @@ read.
 
 from __future__ import annotations
 
-from attrs import define
 
-from .._errors import UsageError
-
-
-@define(slots=False, eq=False)
-class FileFault(UsageError):
+class FileFault(Exception):
     """A file that cannot be used as it is; ``line`` counts from 1 where one line is at fault."""
 
-    line: int | None = None
+    def __init__(self, problem: str, line: int | None = None) -> None:
+        super().__init__(problem, line)
+        self.problem = problem
+        self.line = line
 
     def __str__(self) -> str:
-        """Return the problem, with its line."""
         return self.problem if self.line is None else f"line {self.line}: {self.problem}"

@@ -12,7 +12,7 @@ import json
 import re
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
@@ -48,7 +48,7 @@ class Record:
 
     number: int
     line: int
-    cells: dict[str, Any] = field(factory=dict)
+    cells: dict[str, Any] = field(factory=dict[str, Any])
     problem: str | None = None
     header: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ def format_of(path: Path) -> Format | None:
 
 
 @contextmanager
-def opened(path: Path, form: Format | None) -> Iterator[Iterator[Record]]:
+def opened(path: Path, form: Format | None) -> Generator[Iterator[Record], None, None]:
     """Open a file and yield its records."""
     try:
         binary = path.open("rb")
@@ -113,7 +113,7 @@ def _json_record(source: str, number: int, line: int) -> Record:
         raise FileFault("this is a JSON array; write one object on each line (JSON lines).", line)
     if not isinstance(value, dict):
         return Record(number, line, problem="not a JSON object")
-    return Record(number, line, value)
+    return Record(number, line, cast("dict[str, Any]", value))
 
 
 def _csv_rows(first: str, text: Iterator[str], offset: int) -> Iterator[Record]:
@@ -124,7 +124,7 @@ def _csv_rows(first: str, text: Iterator[str], offset: int) -> Iterator[Record]:
         chain([first], text), delimiter=separator[1] if separator else _sniff(first), strict=True
     )
     try:
-        header = _header(next(reader, []), offset + 1)
+        header = _header(next(reader, list[str]()), offset + 1)
     except csv.Error as error:
         raise FileFault(f"the header cannot be read ({error}).", offset + 1) from None
     number, line = 0, reader.line_num + offset + 1

@@ -50,7 +50,7 @@ class BadRow:
 
 @frozen
 class RowMaker:
-    """Turns records into rows: ``channel`` and ``template`` stand in for columns that a file lacks."""
+    """Turns records into rows; ``channel`` and ``template`` stand in for missing columns."""
 
     dialect: Dialect
     channel: str | None = None
@@ -116,12 +116,14 @@ def _client_id(cells: dict[str, Any]) -> str | int:
         shown = client_id.strip()
         if _SCIENTIFIC.fullmatch(shown):
             raise UsageError(
-                f"the client_id {shown} was shortened by a spreadsheet, and its last digits are lost; "
+                f"the client_id {shown} was shortened by a spreadsheet, and its last digits are "
+                f"lost; "
                 "format the column as text, fill it again from the source, and save anew"
             )
         if _DECIMAL.fullmatch(shown):
             raise UsageError(
-                f"the client_id {shown} became a decimal number in a spreadsheet; format the column as text"
+                f"the client_id {shown} became a decimal number in a spreadsheet; format the "
+                f"column as text"
             )
     return client_id
 

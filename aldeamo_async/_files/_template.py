@@ -27,7 +27,8 @@ class Template:
             pieces = list(Formatter().parse(source))
         except ValueError as error:
             raise UsageError(
-                f"The template cannot be read: {error}. Write {{column}} for a column and {{{{ for a brace."
+                f"The template cannot be read: {error}. Write {{column}} for a column and {{{{ "
+                f"for a brace."
             ) from None
         self._pieces = [(literal, _plain(*field)) for literal, *field in pieces]
         self.columns = tuple(dict.fromkeys(name for _, name in self._pieces if name is not None))
@@ -50,6 +51,7 @@ def _plain(name: str | None, spec: str | None, conversion: str | None) -> str | 
         raise UsageError("The template has an empty field {}; name a column, such as {name}.")
     if spec or conversion or any(mark in name for mark in ".[]{}"):
         raise UsageError(
-            f"The template field {name!r} does more than name a column; only plain {{column}} fields are allowed."
+            f"The template field {name!r} does more than name a column; only plain {{column}} "
+            f"fields are allowed."
         )
     return name

@@ -21,7 +21,7 @@ from anyio.lowlevel import checkpoint
 from attrs import frozen
 
 from .._errors import UsageError
-from .._files import BadRow, Format, Record, RowMaker, Template, opened
+from .._files import BadRow, FileFault, Format, Record, RowMaker, Template, opened
 from .._models import Outgoing
 from .._settings import Dialect, Secret
 from .._wire import send_request
@@ -34,7 +34,7 @@ Rows: TypeAlias = (
     | AsyncIterable[Outgoing | Mapping[str, Any]]
 )
 
-BATCH: Final = 5_000  # rows of one transaction; larger ones save little and make progress coarse
+BATCH: Final = 2_000  # rows of one transaction; larger ones save little and cost memory
 _ROWS_BETWEEN_CHECKPOINTS: Final = 200  # some milliseconds of checking
 _NO_KEY: Final = Secret("none")  # a request is built for its checks alone
 
@@ -119,7 +119,10 @@ async def _of_file(
 
 
 async def _in_thread(work: Callable[[], Any]) -> Any:
-    return await anyio.to_thread.run_sync(work)
+    try:
+        return await anyio.to_thread.run_sync(work)
+    except FileFault as fault:
+        raise UsageError(f"The file cannot be loaded: {fault}") from None
 
 
 async def _of_rows(rows: AsyncIterable[object], maker: EntryMaker) -> AsyncIterator[list[Entry]]:

@@ -6,6 +6,7 @@ all when its process ends, so it is nothing to send real messages with.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -24,7 +25,7 @@ from ._nouns import (
     Resolution,
     Result,
     State,
-    counts_of,
+    by_state,
 )
 
 if TYPE_CHECKING:
@@ -205,14 +206,14 @@ class MemoryLedger:
     async def counts(self) -> Counts:
         """See ``Ledger.counts``."""
         await checkpoint()
-        tally: dict[tuple[State, str], int] = {}
-        for line in (row.line for row in self._rows.values()):
-            key = (State(line.state), line.reason)
-            tally[key] = tally.get(key, 0) + 1
-        kinds = [Aside(line.state) for line in self._aside.values()]
-        return counts_of(
-            [(state, reason, number) for (state, reason), number in tally.items()],
-            [(kind, kinds.count(kind)) for kind in Aside],
+        lines = [row.line for row in self._rows.values()]
+        states = Counter(State(line.state) for line in lines)
+        reasons = Counter((State(line.state), line.reason) for line in lines if line.reason)
+        kinds = Counter(Aside(line.state) for line in self._aside.values())
+        return Counts(
+            {state: states[state] for state in State},
+            {kind: kinds[kind] for kind in Aside},
+            by_state((*key, number) for key, number in reasons.items()),
         )
 
     async def lines(self, after: int, limit: int) -> Sequence[Line]:

@@ -5,7 +5,7 @@ Rule: values only; what may follow what is decided where a ledger or a run does 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from attrs import field, frozen
@@ -134,12 +134,9 @@ class Counts:
         return sum(self.states.values())
 
 
-def counts_of(rows: list[tuple[State, str, int]], aside: list[tuple[Aside, int]]) -> Counts:
-    """Add up rows of state, reason and number; every state has its count, 0 as well."""
-    states = dict.fromkeys(State, 0)
-    reasons: dict[State, dict[str, int]] = {}
-    for state, reason, number in rows:
-        states[state] += number
-        if reason:
-            reasons.setdefault(state, {})[reason] = number
-    return Counts(states, dict.fromkeys(Aside, 0) | dict(aside), reasons)
+def by_state(reasons: Iterable[tuple[State, str, int]]) -> dict[State, dict[str, int]]:
+    """Sort numbers by state and reason."""
+    found: dict[State, dict[str, int]] = {}
+    for state, reason, number in reasons:
+        found.setdefault(state, {})[reason] = number
+    return found

@@ -25,14 +25,11 @@ _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # a mark must outlive a power cut
     "PRAGMA fullfsync = ON",  # macOS: a plain fsync does not reach the disk
     "PRAGMA mmap_size = 0",  # real corruption was seen with it, and a full disk would be a SIGBUS
-    "PRAGMA cache_size = -16000",  # KiB; the memory of a run of any size stays bounded
-    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -8000",  # KiB; the memory of a run of any size stays bounded
 )
 
 
-def open_file(
-    path: Path, *, access: Callable[[Path, int], bool] = os.access
-) -> sqlite3.Connection:
+def open_file(path: Path, *, access: Callable[[Path, int], bool] = os.access) -> sqlite3.Connection:
     """Open a ledger file for this process alone, made or migrated as needed; call it in a worker
     thread."""
     check_version(sqlite3.sqlite_version_info)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._models import Outgoing
 from .._redact import mask_id
-from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State, counts_of
+from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State, by_state
 
 if TYPE_CHECKING:
     import sqlite3
@@ -217,13 +217,25 @@ def next_due(connection: sqlite3.Connection, held: Sequence[int]) -> float | Non
 # ── reports ───────────────────────────────────────────────────────────────────────────────────────
 
 
+_COUNT_STATES: Final = (
+    "SELECT count(*) FILTER (WHERE state = 0), count(*) FILTER (WHERE state = 1), "
+    "count(*) FILTER (WHERE state = 2), count(*) FILTER (WHERE state = 3), "
+    "count(*) FILTER (WHERE state = 4) FROM message"
+)
+
+
 def counts(connection: sqlite3.Connection) -> Counts:
     """Count everything."""
-    rows = connection.execute("SELECT state, reason, count(*) FROM message GROUP BY state, reason")
+    # One pass without a sort, which would hold a million rows in memory.
+    numbers = connection.execute(_COUNT_STATES).fetchone()
+    reasons = connection.execute(
+        "SELECT state, reason, count(*) FROM message WHERE reason <> '' GROUP BY state, reason"
+    )
     aside = connection.execute("SELECT kind, count(*) FROM aside GROUP BY kind")
-    return counts_of(
-        [(_STATES[state], reason, number) for state, reason, number in rows],
-        [(Aside(kind), number) for kind, number in aside],
+    return Counts(
+        dict(zip(_STATES, numbers, strict=True)),
+        dict.fromkeys(Aside, 0) | {Aside(kind): number for kind, number in aside},
+        by_state((_STATES[state], reason, number) for state, reason, number in reasons),
     )
 
 

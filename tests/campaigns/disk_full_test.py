@@ -1,6 +1,6 @@
 """The disk becomes full in the middle of a run; then there is space again.
 
-    python tests/campaigns/disk_full_test.py             # a limit on the size of files, for any user
+    python tests/campaigns/disk_full_test.py             # a limit on file sizes, for any user
     python tests/campaigns/disk_full_test.py --tmpfs     # a real ENOSPC; needs the right to mount
 
 Nothing may have gone out without its mark, the error must say what happened, and the next run must
@@ -14,10 +14,10 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -26,6 +26,9 @@ import pytest
 from aldeamo_async import AsyncBotsClient, CampaignError, Outgoing
 from aldeamo_async.campaigns import Campaign, RunReport, State
 from aldeamo_async.sandbox import Sandbox, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IN_FLIGHT = 50
 FULL = 3  # the exit code of a child that found its disk full

@@ -98,13 +98,13 @@ async def test_an_async_iterable_of_many_rows() -> None:
     """A lazy source is read in batches, with progress after each."""
 
     async def rows() -> AsyncIterator[Outgoing]:
-        for message in messages(12_000):
+        for message in messages(5_000):
             yield message
 
     seen: list[int] = []
     report = await loaded(rows(), progress=seen.append)
-    assert report.added == 12_000
-    assert seen == [5_000, 10_000, 12_000]
+    assert report.added == 5_000
+    assert seen == [2_000, 4_000, 5_000]
 
 
 async def test_the_same_message_counts_once() -> None:
@@ -166,16 +166,16 @@ async def test_a_load_that_is_cut_off_goes_on(tmp_path: Path) -> None:
     """What was added before a failure stays, and loading again adds the rest."""
 
     def rows(stop: int) -> Any:
-        for n, message in enumerate(messages(8_000)):
+        for n, message in enumerate(messages(6_000)):
             if n == stop:
                 raise CampaignError("the source broke")
             yield message
 
     ledger = SqliteLedger(tmp_path / "promo.db")
     with pytest.raises(CampaignError, match="the source broke"):
-        await loaded(rows(6_000), ledger)
+        await loaded(rows(5_000), ledger)
     report = await loaded(rows(-1), ledger)
-    assert (report.added, report.duplicates) == (3_000, 5_000)
+    assert (report.added, report.duplicates) == (2_000, 4_000)
     await ledger.open()
-    assert (await ledger.counts()).states[State.PENDING] == 8_000
+    assert (await ledger.counts()).states[State.PENDING] == 6_000
     await ledger.aclose()
