@@ -73,8 +73,9 @@ def types(session: nox.Session) -> None:
     """Two type checkers, and the completeness of what users see."""
     session.install(build_wheel(session), *group("types"), "nox")
     session.run("mypy")
-    session.run("basedpyright")
-    session.run("basedpyright", "--verifytypes", "aldeamo_async", "--ignoreexternal")
+    pyright = ["basedpyright", "--pythonpath", str(Path(session.bin, "python").absolute())]
+    session.run(*pyright)
+    session.run(*pyright, "--verifytypes", "aldeamo_async", "--ignoreexternal")
 
 
 @nox.session

@@ -1,9 +1,10 @@
 """An async client for the Aldeamo BOTS API that never sends a message twice.
 
-    async with AsyncBotsClient(api_key="...") as client:
-        receipt = await client.send("sms", "573000000001", "Hola")
+async with AsyncBotsClient(api_key="...") as client:
+    receipt = await client.send("sms", "573000000001", "Hola")
 """
 
+from inspect import get_annotations, isclass
 from typing import get_type_hints
 
 from ._bulk import Outcomes
@@ -89,19 +90,17 @@ __all__ = [
 ]
 
 
-def _settle(public: type) -> None:
-    """Let a class show where users find it, in tracebacks and reprs; the module behind it may move.
+def _settle() -> None:
+    """Let public classes show where users find them, in tracebacks and reprs.
 
-    Its annotations are resolved first: they are text, and name what only their own module knows.
+    Their annotations are resolved first: they are text, and name what only their own module knows.
     """
-    own = public.__dict__.get("__annotations__", {})
-    hints = get_type_hints(public, include_extras=True) if own else {}
-    for name in own:
-        own[name] = hints[name]
-    public.__module__ = __name__
+    for public in filter(isclass, map(globals().get, __all__)):
+        own = get_annotations(public)
+        hints = get_type_hints(public, include_extras=True) if own else {}
+        for name in own:
+            public.__annotations__[name] = hints[name]
+        public.__module__ = __name__
 
 
-for _name in __all__:
-    if isinstance(_public := globals()[_name], type):
-        _settle(_public)
-del _name, _public
+_settle()

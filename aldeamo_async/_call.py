@@ -1,6 +1,7 @@
 """One call: a deadline, a permit, an attempt, a verdict, perhaps another attempt.
 
-Rule 1: one deadline on the clock of ``anyio.current_time()`` bounds limiter, connection, attempts and back-off.
+Rule 1: one deadline on the clock of ``anyio.current_time()`` bounds limiter, connection, attempts
+and back-off.
 Rule 2: only the last finding decides; the history of attempts explains it.
 Rule 3: nothing is caught here but what the limiter and the transport are documented to say.
 """
@@ -14,14 +15,15 @@ import anyio
 from attrs import define, field, frozen
 
 from ._codec import Codec
-from ._errors import DeadlineExceeded
+from ._errors import DeadlineExceeded, UsageError
 from ._evidence import Attempt, Phase
-from ._retry import RetryBudget, RetryPolicy, Verdict, repeatable, retry_from
+from ._retry import RetryBudget, RetryPolicy, Verdict, may_repeat, retry_from
 from ._settings import Settings
 from ._wire import Finding, Transport, Unsent, WireRequest, decipher, unsent
 from .limits import Permit, RateLimiter
 
 log = logging.getLogger("aldeamo_async")
+
 
 @define
 class Tally:
@@ -58,9 +60,21 @@ class Terms:
 class Call:
     """One call in flight: the request, its deadline and its history."""
 
-    __slots__ = ("_deadline", "_engine", "_ended", "_is_send", "_on_wire", "_request", "_terms", "attempts", "out_of_time")
+    __slots__ = (
+        "_deadline",
+        "_engine",
+        "_ended",
+        "_is_send",
+        "_on_wire",
+        "_request",
+        "_terms",
+        "attempts",
+        "out_of_time",
+    )
 
-    def __init__(self, engine: Engine, terms: Terms, request: WireRequest, *, is_send: bool) -> None:
+    def __init__(
+        self, engine: Engine, terms: Terms, request: WireRequest, *, is_send: bool
+    ) -> None:
         self._engine = engine
         self._terms = terms
         self._request = request
@@ -77,13 +91,18 @@ class Call:
         return self._request.endpoint.call
 
     async def run(self, permit: Permit | None = None) -> Finding:
-        """Carry the call out and return its last finding. A ``permit`` already taken serves the first attempt."""
+        """Carry the call out and return its last finding.
+
+        A ``permit`` already taken serves the first attempt.
+        """
         tally = self._engine.tally
         tally.in_flight += 1
         try:
             finding = await self._attempt(permit)
-            if finding.verdict in repeatable(is_send=self._is_send):
+            if may_repeat(finding, is_send=self._is_send):
                 finding = await self._again(finding)
+        except UsageError:
+            raise
         except BaseException:
             self._cut_off()
             raise
@@ -115,15 +134,20 @@ class Call:
             try:
                 permit = await self._engine.limiter.acquire(deadline=self._deadline)
             except DeadlineExceeded as error:
-                return self._note(unsent(Phase.LIMITER, error.reason, timed_out=True), anyio.current_time())
+                finding = unsent(Phase.LIMITER, error.reason, timed_out=True)
+                return self._note(finding, anyio.current_time())
         began = anyio.current_time()
         timeouts = self._terms.settings.timeouts.within(self._deadline - began)
         self._on_wire = True
-        exchange = await self._engine.transport.exchange(self._request, timeouts)
-        self._on_wire = False
+        try:
+            exchange = await self._engine.transport.exchange(self._request, timeouts)
+        except UsageError:  # found before any I/O
+            permit.release()
+            raise
         if isinstance(exchange, Unsent):
             permit.release()
         finding = decipher(self._request, exchange, self._terms.codec, datetime.now(UTC))
+        self._on_wire = False
         if finding.verdict is Verdict.REFUSED:
             self._engine.limiter.throttled(finding.retry_after)
         return self._note(finding, began)
@@ -144,11 +168,19 @@ class Call:
         self._engine.tally.retries += attempt.number > 1
         self.attempts.append(attempt)
         if finding.verdict is not Verdict.OK:
-            log.info("%s: attempt %d is %s (%s)", self.name, attempt.number, finding.verdict, finding.reason)
+            log.info(
+                "%s: attempt %d is %s (%s)",
+                self.name,
+                attempt.number,
+                finding.verdict,
+                finding.reason,
+            )
         return finding
 
     def _cut_off(self) -> None:
-        """Record that the call ended without a finding: cancelled from outside, or a programming error."""
+        """Record that the call ended without a finding: cancelled, or by a programming error."""
         self._engine.tally.cancelled += 1
         if self._on_wire and self._is_send:
-            log.warning("%s was cancelled on the wire: the message may have been delivered", self.name)
+            log.warning(
+                "%s was cut off on the wire: the message may have been delivered", self.name
+            )

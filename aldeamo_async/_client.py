@@ -1,32 +1,37 @@
 """The client: opens, closes, and hands on. What a call does is decided on the floors below.
 
 Rule 1: making a client does no I/O and needs no running loop; the first call opens it.
-Rule 2: a view made by ``with_options`` shares connections, limiter, retry budget and counts with its client.
+Rule 2: a view made by ``with_options`` shares connections, limiter, retry budget and counts with
+its client.
 """
 
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from attrs import evolve, frozen
 
-from ._bulk import Outcomes, Source
+from ._bulk import Outcomes
 from ._call import Engine, Terms
 from ._codec import Codec
 from ._drift import Drift
 from ._errors import UsageError
-from ._home import Home
+from ._home import ClientHome
 from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
 from ._outcomes import read_all, read_each, send
 from ._retry import RetryBudget, RetryPolicy
-from ._settings import Dialect, HttpxTimeout, Secret, Settings, Timeouts, as_timeouts
+from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
 from ._wire import messages_request, users_request
 from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
 from .transports import LaneStats, LaneTransport, as_transport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+    from types import TracebackType
+
+    from ._source import Source
 
 KEY_VARIABLE: Final = "ALDEAMO_API_KEY"
 URL_VARIABLE: Final = "ALDEAMO_BASE_URL"
@@ -36,8 +41,9 @@ URL_VARIABLE: Final = "ALDEAMO_BASE_URL"
 class ClientStats:
     """A client at one moment, over all its views; plain numbers that pickle, for health checks.
 
-    The counts are of calls since the start (``retries``: of further attempts); ``cancelled`` calls ended without an
-    outcome. ``budget_left`` is in tokens of the retry budget. ``lanes`` is ``None`` for a transport of your own.
+    The counts are of calls since the start (``retries``: of further attempts); ``cancelled`` calls
+    ended without an outcome. ``budget_left`` is in tokens of the retry budget. ``lanes`` is
+    ``None`` for a transport of your own.
     """
 
     in_flight: int
@@ -53,24 +59,29 @@ class ClientStats:
 
 
 class AsyncBotsClient:
-    """The Aldeamo BOTS API for asyncio and trio: read users and messages, send messages, one by one or many.
+    """The Aldeamo BOTS API for asyncio and trio: read users and messages, send one message or many.
 
-    Make one for each application and close it at the end (``async with`` or ``aclose()``); it is cheap until its first
-    call, and every task of one event loop may share it.
+    Make one for each application and close it at the end (``async with`` or ``aclose()``); it is
+    cheap until its first call, and every task of one event loop may share it.
 
     Args:
         api_key: the key that the platform gave you. It is kept as a ``Secret`` and never shown.
-        base_url: where the API is, path prefix included; default ``https://apibot.aldeamo.com/bots``.
+        base_url: where the API is, path prefix included; by default
+            ``https://apibot.aldeamo.com/bots``.
         dialect: how to speak where the API's document is silent.
-        timeout: seconds for each phase of one attempt, an ``httpx.Timeout``, or ``None`` for the defaults
-            (connect 5, write 10, read 30).
-        deadline: seconds for one whole call: limiter, connection, every attempt and the waits between them.
+        timeout: seconds for each phase of one attempt, an ``httpx.Timeout``, or ``None`` for the
+            defaults (connect 5, write 10, read 30).
+        deadline: seconds for one whole call: limiter, connection, every attempt and the waits
+            between them.
         retry: what is tried again, how often and how patiently.
-        limiter: what paces the requests; by default nothing until the API first refuses, then what it will bear.
+        limiter: what paces the requests; by default nothing until the API first refuses, then what
+            it will bear.
         max_connections: requests on the wire at one time.
-        transport: any ``httpx.AsyncBaseTransport``, or a transport of the port in ``aldeamo_async.transports``.
+        transport: any ``httpx.AsyncBaseTransport``, or a transport of the port in
+            ``aldeamo_async.transports``.
         verify: ``True``, a path to CA certificates, or an ``ssl.SSLContext`` (TLS 1.2 at least).
-        proxy: the proxy's URL; by default the environment decides, unless ``trust_env`` is ``False``.
+        proxy: the proxy's URL; by default the environment decides, unless ``trust_env`` is
+            ``False``.
 
     Raises:
         UsageError: a setting that cannot work, at once.
@@ -94,35 +105,39 @@ class AsyncBotsClient:
         proxy: str | None = None,
         trust_env: bool | None = None,
     ) -> None:
-        dialect = dialect if dialect is not None else Dialect()
+        dialect = Dialect() if dialect is None else _checked("dialect", dialect, Dialect)
         if base_url is not None:
             dialect = evolve(dialect, base_url=base_url)
         settings = Settings(api_key=api_key, dialect=dialect, timeouts=timeout, deadline=deadline)
-        policy = retry if retry is not None else RetryPolicy()
-        if limiter is None:
-            limiter = TokenBucket(float("inf"), freeze_max=policy.retry_after_max)
-        elif not isinstance(limiter, RateLimiter):
-            raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {type(limiter).__name__}.")
-        carrier = as_transport(transport, max_connections=max_connections, verify=verify, proxy=proxy, trust_env=trust_env)
+        policy = RetryPolicy() if retry is None else _checked("retry", retry, RetryPolicy)
+        carrier = as_transport(
+            transport,
+            max_connections=max_connections,
+            verify=verify,
+            proxy=proxy,
+            trust_env=trust_env,
+        )
         self._drift = Drift()
         self._terms = Terms(settings, policy, Codec(dialect, self._drift))
-        self._engine = Engine(carrier, limiter, RetryBudget(policy))
-        self._home = Home()
+        self._engine = Engine(carrier, _as_limiter(limiter, policy), RetryBudget(policy))
+        self._home = ClientHome()
 
     @classmethod
     def from_env(cls, **options: Any) -> Self:
-        """Make a client with the key from ``ALDEAMO_API_KEY`` and the base URL from ``ALDEAMO_BASE_URL``, if set.
+        """Make a client with the key from ``ALDEAMO_API_KEY`` and, if set, ``ALDEAMO_BASE_URL``.
 
-        ``options`` are those of the constructor, and win over the environment.
+        ``options`` are those of the constructor, and win over the environment; so does the base URL
+        of a ``dialect`` that names one.
         """
         key = options.pop("api_key", None) or os.environ.get(KEY_VARIABLE)
         if not key:
             raise UsageError(f"No API key: set {KEY_VARIABLE}, or pass api_key.")
-        if URL_VARIABLE in os.environ:
-            options.setdefault("base_url", os.environ[URL_VARIABLE])
+        base_url = os.environ.get(URL_VARIABLE)
+        if base_url and not _names_base_url(options.get("dialect")):
+            options.setdefault("base_url", base_url)
         return cls(key, **options)
 
-    # ── reading ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── reading ──
 
     async def users(self, channel: ReadChannel | str) -> list[User]:
         """Return every user of a channel (``GET /users``; the API has no pages).
@@ -137,38 +152,52 @@ class AsyncBotsClient:
         return await read_all(self._engine, self._terms, request, User)
 
     def iter_users(self, channel: ReadChannel | str) -> AsyncIterator[User]:
-        """Iterate over the users of a channel, each made when it is asked for. Raises as ``users`` does."""
+        """Iterate over the users of a channel, each made when it is asked for.
+
+        Raises as ``users`` does.
+        """
         self._home.enter()
         request = users_request(channel, self._settings.dialect, self._settings.api_key)
         return read_each(self._engine, self._terms, request, User)
 
     async def messages(self, channel: ReadChannel | str, client_id: str | int) -> list[Message]:
-        """Return every message of one client (``GET /messages``); ``client_id`` is ``User.user_id``.
+        """Return every message of one client (``GET /messages``).
+
+        ``client_id`` is ``User.user_id``. Raises as ``users`` does.
+        """
+        self._home.enter()
+        request = messages_request(
+            channel, client_id, self._settings.dialect, self._settings.api_key
+        )
+        return await read_all(self._engine, self._terms, request, Message)
+
+    def iter_messages(
+        self, channel: ReadChannel | str, client_id: str | int
+    ) -> AsyncIterator[Message]:
+        """Iterate over the messages of one client, each made when it is asked for.
 
         Raises as ``users`` does.
         """
         self._home.enter()
-        request = messages_request(channel, client_id, self._settings.dialect, self._settings.api_key)
-        return await read_all(self._engine, self._terms, request, Message)
-
-    def iter_messages(self, channel: ReadChannel | str, client_id: str | int) -> AsyncIterator[Message]:
-        """Iterate over the messages of one client, each made when it is asked for. Raises as ``users`` does."""
-        self._home.enter()
-        request = messages_request(channel, client_id, self._settings.dialect, self._settings.api_key)
+        request = messages_request(
+            channel, client_id, self._settings.dialect, self._settings.api_key
+        )
         return read_each(self._engine, self._terms, request, Message)
 
-    # ── sending ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sending ──
 
     async def send(self, channel: SendChannel | str, client_id: str | int, text: str) -> Receipt:
         """Send one message (``POST /messages``); return the API's receipt.
 
-        To bound the time, use ``deadline``: a cancellation from outside leaves the message's fate unknown.
+        To bound the time, use ``deadline``: a cancellation from outside leaves the message's fate
+        unknown.
 
         Raises:
             UsageError: bad input, before any I/O.
             NotSent, DeadlineExceeded: nothing left this machine; safe to send again.
             ApiError: the API said no (``AuthError``, ``RateLimited``); nothing was delivered.
-            DeliveryUnknown: the message may have been delivered; it was not, and must not blindly be, sent again.
+            DeliveryUnknown: the message may have been delivered; it was not, and must not blindly
+            be, sent again.
         """
         self._home.enter()
         outcome = await send(self._engine, self._terms, Outgoing(channel, client_id, text))
@@ -176,25 +205,31 @@ class AsyncBotsClient:
             return outcome.receipt
         raise outcome.error
 
-    def send_many(self, source: Source, *, concurrency: int = 100, ordered: bool = False) -> Outcomes:
+    def send_many(
+        self, source: Source, *, concurrency: int = 100, ordered: bool = False
+    ) -> Outcomes:
         """Send every message of an iterable or async iterable of ``Outgoing``, in constant memory.
 
-        Use it as ``async with client.send_many(source) as outcomes:`` and iterate over ``outcomes``: each message's
-        ``Sent``, ``Rejected`` or ``Unknown``, as they complete. ``concurrency`` is the number of messages in flight.
-        ``ordered`` keeps the messages of each client in the source's order. A message's deadline begins when the
-        limiter lets it go, so a slow rate makes none of them late.
+        Use it as ``async with client.send_many(source) as outcomes:`` and iterate over
+        ``outcomes``: each message's ``Sent``, ``Rejected`` or ``Unknown``, as they complete.
+        ``concurrency`` is the number of messages in flight. ``ordered`` keeps the messages of each
+        client in the source's order. A message's deadline begins when the limiter lets it go, so a
+        slow rate makes none of them late.
 
         Raises:
-            UsageError: a source or concurrency that cannot work. Nothing is raised for a single message.
+            UsageError: a source or concurrency that cannot work. Nothing is raised for a single
+            message.
         """
 
         async def send_one(outgoing: Outgoing, permit: Permit) -> Outcome:
             return await send(self._engine, self._terms, outgoing, permit)
 
         self._home.enter()
-        return Outcomes(send_one, self._engine.limiter, source, concurrency=concurrency, ordered=ordered)
+        return Outcomes(
+            send_one, self._engine.limiter, source, concurrency=concurrency, ordered=ordered
+        )
 
-    # ── options and state ──────────────────────────────────────────────────────────────────────────────────
+    # ── options and state ──
 
     def with_options(
         self,
@@ -204,20 +239,25 @@ class AsyncBotsClient:
         retry: RetryPolicy | None = None,
         dialect: Dialect | None = None,
     ) -> Self:
-        """Return a view of this client with other options; it shares connections, limiter, budget and counts.
+        """Return a view with other options, on the same connections, limiter, budget and counts.
 
         What is not given stays as it is. Closing a view closes nothing; close the client.
         """
-        settings = evolve(
-            self._settings,
-            dialect=self._settings.dialect if dialect is None else dialect,
-            timeouts=self._settings.timeouts if timeout is None else as_timeouts(timeout),
-            deadline=self._settings.deadline if deadline is None else deadline,
-        )
+        terms = self._terms
+        settings, policy, codec = terms.settings, terms.policy, terms.codec
+        if timeout is not None:
+            settings = evolve(settings, timeouts=timeout)
+        if deadline is not None:
+            settings = evolve(settings, deadline=deadline)
+        if dialect is not None:
+            settings = evolve(settings, dialect=_checked("dialect", dialect, Dialect))
+            codec = Codec(dialect, self._drift)
+        if retry is not None:
+            policy = _checked("retry", retry, RetryPolicy)
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view._owner = False
-        view._terms = Terms(settings, retry or self._terms.policy, Codec(settings.dialect, self._drift))
+        view._terms = Terms(settings, policy, codec)
         return view
 
     @property
@@ -245,7 +285,7 @@ class AsyncBotsClient:
     def _settings(self) -> Settings:
         return self._terms.settings
 
-    # ── open and close ─────────────────────────────────────────────────────────────────────────────────────
+    # ── open and close ──
 
     async def aclose(self) -> None:
         """Close every connection; calling it again does nothing.
@@ -253,6 +293,7 @@ class AsyncBotsClient:
         Let your calls finish first: one that is cut off on the wire ends as delivery unknown.
         """
         if self._owner and not self._home.closed:
+            self._home.enter()
             self._home.closed = True
             await self._engine.transport.aclose()
 
@@ -261,21 +302,50 @@ class AsyncBotsClient:
         return self
 
     async def __aexit__(
-        self, exc_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
         state = "closed" if self._home.closed else "open" if self._home.bound else "new"
-        return f"AsyncBotsClient({self._settings.dialect.base_url!r}, {state}, {self._engine.tally.in_flight} in flight)"
+        base_url, in_flight = self._settings.dialect.base_url, self._engine.tally.in_flight
+        return f"AsyncBotsClient({base_url!r}, {state}, {in_flight} in flight)"
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            "A client holds live connections and cannot be copied or pickled; make one in each process from its key."
+            "A client holds live connections and cannot be copied or pickled; "
+            "make one in each process from its key."
         )
 
 
+_NounT = TypeVar("_NounT")
+
+
+def _checked(name: str, value: object, kind: type[_NounT]) -> _NounT:
+    """Refuse a setting of the wrong type, now and by its name."""
+    if not isinstance(value, kind):
+        raise UsageError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
+    return value
+
+
+def _as_limiter(value: Any, policy: RetryPolicy) -> RateLimiter:
+    """Take a limiter as given; by default one that is open until the API first refuses."""
+    if value is None:
+        return TokenBucket(float("inf"), freeze_max=policy.retry_after_max)
+    # A class has the methods of a limiter and is none.
+    if isinstance(value, type) or not isinstance(value, RateLimiter):
+        raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {value!r}.")
+    return value
+
+
+def _names_base_url(dialect: object) -> bool:
+    return isinstance(dialect, Dialect) and dialect.base_url != DEFAULT_BASE_URL
+
+
 def engine_of(client: AsyncBotsClient) -> tuple[Engine, Terms]:
-    """Return what the floors above send with; refuse a closed client, or one of another event loop."""
+    """Return what the floors above send with; refuse a closed client, or one of another loop."""
     client._home.enter()
     return client._engine, client._terms

@@ -1,7 +1,8 @@
-"""Where a client lives: the event loop and the process that it is bound to, from its first call to its close.
+"""Where a client lives: the event loop and the process of its first call, until its close.
 
 Rule 1: nothing is bound before the first call, so a client may be made at import time.
-Rule 2: a call from another loop, or after a fork, is a clear error instead of a connection that hangs.
+Rule 2: a call from another loop, or after a fork, is a clear error instead of a connection that
+hangs.
 Rule 3: forgetting to close is a warning; nothing is ever closed behind the caller's back.
 """
 
@@ -37,13 +38,21 @@ class Home:
         token = current_token()
         if self._token is None:
             self._token, self._process = token, os.getpid()
+        elif self._process != os.getpid():
+            raise UsageError(
+                "This client was used before a fork; make a new client in the child process."
+            )
         elif token != self._token:
             raise UsageError(
-                "This client belongs to another event loop; make one client for each loop (each asyncio.run)."
+                "This client belongs to another event loop; "
+                "make one client for each loop (each asyncio.run)."
             )
-        elif self._process != os.getpid():
-            raise UsageError("This client was used before a fork; make a new client in the child process.")
 
     def __del__(self) -> None:
-        if self.bound and not self.closed:
-            warnings.warn("An AsyncBotsClient was not closed; use 'async with' or await aclose().", ResourceWarning, stacklevel=2)
+        # After a fork the parent's client is the parent's to close.
+        if self.bound and not self.closed and self._process == os.getpid():
+            warnings.warn(
+                "An AsyncBotsClient was not closed; use 'async with' or await aclose().",
+                ResourceWarning,
+                stacklevel=2,
+            )

@@ -1,13 +1,14 @@
 """From a call's last finding to what the caller gets: a noun, an outcome, or a typed error.
 
-Rule 1: a send ends in one of three outcomes, whatever the input, the network or the API did; a read in rows or an error.
-Rule 2: an error is made from values, never chained to a library's own: theirs hold the request, and so the key.
+Rule 1: a send ends in one of three outcomes, whatever the input, the network or the API did; a read
+in rows or an error.
+Rule 2: an error is made from values, never chained to a library's own: theirs hold the request, and
+so the key.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from anyio.lowlevel import checkpoint
 
@@ -26,7 +27,11 @@ from ._evidence import Phase
 from ._models import Message, Outcome, Outgoing, Receipt, Rejected, Sent, Unknown, User
 from ._retry import Verdict
 from ._wire import Finding, WireRequest, send_request
-from .limits import Permit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from .limits import Permit
 
 RowT = TypeVar("RowT", User, Message)
 
@@ -34,16 +39,20 @@ RowT = TypeVar("RowT", User, Message)
 _ROWS_BETWEEN_CHECKPOINTS: Final = 200
 
 
-async def send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None = None) -> Outcome:
-    """Send one message and say what became of it. A ``permit`` already taken serves the first attempt."""
+async def send(
+    engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None = None
+) -> Outcome:
+    """Send one message and say what became of it.
+
+    A ``permit`` already taken serves the first attempt.
+    """
     outcome = await _send(engine, terms, outgoing, permit)
-    match outcome:
-        case Sent():
-            engine.tally.sent += 1
-        case Rejected():
-            engine.tally.rejected += 1
-        case Unknown():
-            engine.tally.unknown += 1
+    if isinstance(outcome, Sent):
+        engine.tally.sent += 1
+    elif isinstance(outcome, Rejected):
+        engine.tally.rejected += 1
+    else:
+        engine.tally.unknown += 1
     return outcome
 
 
@@ -53,10 +62,13 @@ async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit
     except UsageError as error:
         if permit is not None:
             permit.release()
-        # Without its traceback the error holds no frames, so a million bad rows stay small.
-        return Rejected(outgoing, error.with_traceback(None))
+        return Rejected(outgoing, _bare(error))
     call = Call(engine, terms, request, is_send=True)
-    finding = await call.run(permit)
+    try:
+        finding = await call.run(permit)
+    except UsageError as error:  # of a transport: a URL too long, or closed in the meantime
+        error.attempts = tuple(call.attempts)
+        return Rejected(outgoing, _bare(error))
     if finding.verdict is Verdict.OK:
         return _sent(outgoing, terms, call, finding)
     if finding.verdict is Verdict.UNKNOWN:
@@ -64,7 +76,13 @@ async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit
     return Rejected(outgoing, _failure(call, finding))
 
 
-def _checked(outgoing: Outgoing, terms: Terms) -> WireRequest:
+def _bare(error: UsageError) -> UsageError:
+    """Strip an error of the frames behind it, so that a million bad rows stay small."""
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _checked(outgoing: object, terms: Terms) -> WireRequest:
     """Turn an outgoing message into a request, or raise ``UsageError``."""
     if not isinstance(outgoing, Outgoing):
         kind = type(outgoing).__name__
@@ -73,7 +91,7 @@ def _checked(outgoing: Outgoing, terms: Terms) -> WireRequest:
 
 
 def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sent | Unknown:
-    """Read the receipt of a success; under ``strict_data`` one that cannot be read leaves the fate open."""
+    """Read the receipt of a success; one that ``strict_data`` refuses leaves the fate open."""
     envelope = _envelope(finding)
     try:
         message_id = terms.codec.message_id(envelope.data, call.name)
@@ -82,7 +100,9 @@ def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sen
     return Sent(outgoing, Receipt(message_id, envelope.text, tuple(call.attempts)))
 
 
-async def read_all(engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]) -> list[RowT]:
+async def read_all(
+    engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
+) -> list[RowT]:
     """Read a whole list, or raise; ``UnexpectedResponse`` names the faults of every row."""
     call, finding = await _read(engine, terms, request)
     try:
@@ -92,26 +112,49 @@ async def read_all(engine: Engine, terms: Terms, request: WireRequest, noun: typ
     raise error
 
 
-async def read_each(
+def read_each(
     engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
 ) -> AsyncIterator[RowT]:
     """Read a list row by row; the first bad row raises ``UnexpectedResponse``."""
-    call, finding = await _read(engine, terms, request)
-    rows = terms.codec.rows(_envelope(finding).data, noun, call.name)
-    number = 0
-    while True:
-        try:
-            row = next(rows, None)
-        except Malformed as fault:
-            error = _misshapen(call, finding, fault)
-            break
-        if row is None:
-            return
-        yield row
-        number += 1
-        if number % _ROWS_BETWEEN_CHECKPOINTS == 0:
+    return _Rows(engine, terms, request, noun)
+
+
+class _Rows(Generic[RowT]):
+    """The rows of one read: an iterator and no generator, so one left early needs no closing."""
+
+    __slots__ = ("_call", "_engine", "_finding", "_noun", "_number", "_request", "_rows", "_terms")
+
+    _call: Call
+    _finding: Finding
+
+    def __init__(
+        self, engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
+    ) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._request = request
+        self._noun: type[RowT] = noun
+        self._rows: Iterator[RowT] | None = None
+        self._number = 0
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RowT:
+        if self._rows is None:
+            self._call, self._finding = await _read(self._engine, self._terms, self._request)
+            data = _envelope(self._finding).data
+            self._rows = self._terms.codec.rows(data, self._noun, self._call.name)
+        elif self._number % _ROWS_BETWEEN_CHECKPOINTS == 0:
             await checkpoint()
-    raise error
+        self._number += 1
+        try:
+            return next(self._rows)
+        except StopIteration:
+            raise StopAsyncIteration from None
+        except Malformed as fault:
+            error = _misshapen(self._call, self._finding, fault)
+        raise error
 
 
 async def _read(engine: Engine, terms: Terms, request: WireRequest) -> tuple[Call, Finding]:
@@ -148,7 +191,9 @@ def _failure(call: Call, finding: Finding) -> AldeamoError:
     return error
 
 
-def _unknown(call: Call, finding: Finding, answer: UnexpectedResponse | None = None) -> DeliveryUnknown:
+def _unknown(
+    call: Call, finding: Finding, answer: UnexpectedResponse | None = None
+) -> DeliveryUnknown:
     """Make the error of a send whose fate nobody here can know."""
     return DeliveryUnknown(
         call.name,

@@ -1,9 +1,9 @@
 """The policy: what a verdict is, what may be tried again, how long to wait, and when to stop.
 
-Rule 1: a send is repeated only when the machine it left is provably this one still, or when the API refused it for
-now; a read may be repeated whenever it brought nothing.
-Rule 2: tenacity holds the policy and sees only failures: the first attempt is made outside it, every call gets a
-fresh copy, and its predicates are synchronous and name what they retry.
+Rule 1: a send is repeated only when the machine it left is provably this one still, or when the API
+refused it for now; a read may be repeated whenever it brought nothing.
+Rule 2: tenacity holds the policy and sees only failures: the first attempt is made outside it,
+every call gets a fresh copy, and its predicates are synchronous and name what they retry.
 Rule 3: time comes in, waits go out; nothing here sleeps by itself.
 """
 
@@ -15,17 +15,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import anyio
 import tenacity
 from attrs import field, frozen
-from tenacity.wait import wait_base, wait_exponential_jitter
+from tenacity.wait import wait_base, wait_exponential, wait_random
 
 from ._errors import UsageError
 
-_DECIMAL = re.compile(r"\d+(\.\d*)?|\.\d+")
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")
 
 WaitPolicy: TypeAlias = wait_base | Callable[[tenacity.RetryCallState], float]
 
@@ -52,8 +53,8 @@ def repeatable(*, is_send: bool) -> frozenset[Verdict]:
 def judge_status(status: int, *, retry_after: float | None) -> Verdict | None:
     """Judge an answer by its HTTP status alone; ``None`` leaves it to the body (2xx).
 
-    A refusal counts as one only where the server says so: 429, and 503 that names a time. A bare 503 comes from
-    gateways that have passed the request on, so it proves nothing.
+    A refusal counts as one only where the server says so: 429, and 503 that names a time. A bare
+    503 comes from gateways that have passed the request on, so it proves nothing.
     """
     if 200 <= status < 300:
         return None
@@ -65,8 +66,9 @@ def judge_status(status: int, *, retry_after: float | None) -> Verdict | None:
 def parse_retry_after(value: str | None, *, date: str | None, now: datetime) -> float | None:
     """Read ``Retry-After`` as seconds from now: whole, decimal, or an HTTP date.
 
-    A date is measured against the answer's own ``Date`` header where there is one, so that the two clocks need not
-    agree; else against ``now`` (aware). What cannot be read is ``None``; what has passed is 0.
+    A date is measured against the answer's own ``Date`` header where there is one, so that the two
+    clocks need not agree; else against ``now`` (aware). What cannot be read is ``None``; what has
+    passed is 0.
     """
     text = (value or "").strip()
     if _DECIMAL.fullmatch(text):
@@ -87,19 +89,24 @@ def _http_date(text: str) -> datetime | None:
 
 def _whole(_: Any, attribute: Any, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UsageError(f"RetryPolicy.{attribute.name} must be a whole number above 0, not {value!r}.")
+        raise UsageError(
+            f"RetryPolicy.{attribute.name} must be a whole number above 0, not {value!r}."
+        )
 
 
 def _not_negative(_: Any, attribute: Any, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise UsageError(f"RetryPolicy.{attribute.name} must be a number of at least 0, not {value!r}.")
+        raise UsageError(
+            f"RetryPolicy.{attribute.name} must be a number of at least 0, not {value!r}."
+        )
 
 
 def _synchronous(_: Any, attribute: Any, value: object) -> None:
-    call = getattr(value, "__call__", None)
-    if call is None or inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(call):
+    methods = (value, getattr(value, "__call__", None))  # noqa: B004 - the method, not its presence
+    if not callable(value) or any(map(inspect.iscoroutinefunction, methods)):
         raise UsageError(
-            f"RetryPolicy.{attribute.name} must be a tenacity wait or a plain function of the retry state, not {value!r}."
+            f"RetryPolicy.{attribute.name} must be a tenacity wait or a plain function of the "
+            f"retry state, not {value!r}."
         )
 
 
@@ -107,15 +114,20 @@ def _synchronous(_: Any, attribute: Any, value: object) -> None:
 class RetryPolicy:
     """How often and how patiently a call is tried again; frozen, shared freely.
 
-    ``attempts`` counts the first one. ``wait`` is any synchronous tenacity wait, in seconds. ``retry_after_max`` is
-    the longest wait in seconds that a server may ask for; above it the call fails at once with the server's number.
-    The budget bounds retries over all calls of a client: each retry costs ``budget_cost`` of ``budget`` tokens, each
-    success gives ``budget_refund`` back; a refusal costs nothing, for the rate limiter slows those down.
+    ``attempts`` counts the first one. ``wait`` is any synchronous tenacity wait, in seconds.
+    ``retry_after_max`` is the longest wait in seconds that a server may ask for; above it the call
+    fails at once with the server's number. The budget bounds retries over all calls of a client:
+    each retry costs ``budget_cost`` of ``budget`` tokens, each success gives ``budget_refund``
+    back; a refusal costs nothing, for the rate limiter slows those down.
     """
 
     attempts: int = field(default=4, validator=_whole)
-    wait: WaitPolicy = field(factory=lambda: wait_exponential_jitter(initial=0.2, max=20), validator=_synchronous)
-    # Two minutes is the longest wait that OpenAI's and Anthropic's callers accept without being told.
+    wait: WaitPolicy = field(
+        factory=lambda: wait_exponential(multiplier=0.2, max=20) + wait_random(0, 1),
+        validator=_synchronous,
+    )
+    # Two minutes is the longest wait that OpenAI's and Anthropic's callers accept without being
+    # told.
     retry_after_max: float = field(default=120.0, validator=_not_negative)
     # botocore's figures: enough for 35 retries in a row, and then one in fourteen calls.
     budget: float = field(default=500.0, validator=_not_negative)
@@ -124,7 +136,10 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """The retries that a client has left, over all its calls: a storm of failures must not become a storm of retries."""
+    """The retries that a client has left, over all its calls.
+
+    A storm of failures must not become a storm of retries.
+    """
 
     __slots__ = ("_policy", "left")
 
@@ -151,10 +166,22 @@ class Finding(Protocol):
     @property
     def verdict(self) -> Verdict:
         """What became of the attempt."""
+        ...
 
     @property
     def retry_after(self) -> float | None:
         """The server's own wait in seconds, when it named one."""
+        ...
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the call's own time ran out, or could not hold the wait at hand."""
+        ...
+
+
+def may_repeat(finding: Finding, *, is_send: bool) -> bool:
+    """Tell whether the evidence and the clock let a call be tried again after this attempt."""
+    return finding.verdict in repeatable(is_send=is_send) and not finding.timed_out
 
 
 FindingT = TypeVar("FindingT", bound=Finding)
@@ -171,16 +198,17 @@ async def retry_from(
 ) -> tuple[FindingT, bool]:
     """Try a call again after its first attempt, as far as the policy goes.
 
-    ``again()`` makes one more attempt; ``left()`` says how many seconds the call has. Return the last finding, and
-    whether it was the last for want of time: a wait that does not fit is not begun.
+    ``again()`` makes one more attempt; ``left()`` says how many seconds the call has. Return the
+    last finding, and whether it was the last for want of time: a wait that does not fit is not
+    begun.
     """
-    allowed = repeatable(is_send=is_send)
     short_of_time = False
 
     async def replay() -> FindingT:
         return first
 
-    # Tenacity is handed the first finding as its own first attempt, so that its counts and waits stay true.
+    # Tenacity is handed the first finding as its own first attempt, so that its counts and waits
+    # stay true.
     makers = chain([replay], repeat(again))
 
     async def attempt() -> FindingT:
@@ -192,13 +220,16 @@ async def retry_from(
     def stop(state: tenacity.RetryCallState) -> bool:
         nonlocal short_of_time
         finding = _finding(state)
-        if state.attempt_number >= policy.attempts or (finding.retry_after or 0.0) > policy.retry_after_max:
+        if (
+            state.attempt_number >= policy.attempts
+            or (finding.retry_after or 0.0) > policy.retry_after_max
+        ):
             return True
-        short_of_time = state.upcoming_sleep > left()
+        short_of_time = state.upcoming_sleep >= left()
         return short_of_time or not budget.spend(finding.verdict)
 
     retrying = _TEMPLATE.copy(
-        retry=tenacity.retry_if_result(lambda finding: finding.verdict in allowed), wait=wait, stop=stop
+        retry=tenacity.retry_if_result(partial(may_repeat, is_send=is_send)), wait=wait, stop=stop
     )
     return await retrying(attempt), short_of_time
 
@@ -209,5 +240,6 @@ def _finding(state: tenacity.RetryCallState) -> Any:
     return state.outcome.result()
 
 
-# Copied for each call: a shared instance mixes up the counts of concurrent calls. `anyio.sleep` serves both backends.
+# Copied for each call: a shared instance mixes up the counts of concurrent calls. `anyio.sleep`
+# serves both backends.
 _TEMPLATE = tenacity.AsyncRetrying(sleep=anyio.sleep, retry_error_callback=_finding)

@@ -17,7 +17,7 @@ from anyio.from_thread import start_blocking_portal
 
 import aldeamo_async
 from aldeamo_async.sandbox import Sandbox, serve
-from support.documents import LANGUAGES, Block, blocks_of, commands_of, run_python
+from support.documents import LANGUAGES, SHELL, Block, blocks_of, commands_of, run_python
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +28,12 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCKS = [block for path in DOCUMENTS for block in blocks_of(path)]
 PYTHON = [path for path in DOCUMENTS if any(b.language == "python" for b in blocks_of(path))]
-CONSOLE = [block for block in BLOCKS if block.language == "console"]
+SHELLS = [block for block in BLOCKS if block.language in SHELL]
 MODULES = ["aldeamo_async"] + [
     module.name for module in pkgutil.walk_packages(aldeamo_async.__path__, "aldeamo_async.")
 ]
 
-# Programs that a console block may show: ours, and what every reader has.
+# Programs that a shell block may show: ours, and what every reader has.
 PROGRAMS = {"aldeamo", "cat", "curl", "export", "git", "head", "nox", "pip", "python", "python3"}
 
 
@@ -85,10 +85,11 @@ def test_the_python_blocks_of_a_document_run(
                 run_python(block, namespace, portal)
 
 
-@pytest.mark.parametrize("block", CONSOLE, ids=shown_block)
-def test_a_console_block_shows_commands_that_exist(block: Block) -> None:
-    """A console block starts with a prompt, and names only programs that the reader has."""
-    assert block.content.startswith("$ "), block
+@pytest.mark.parametrize("block", SHELLS, ids=shown_block)
+def test_a_shell_block_shows_commands_that_exist(block: Block) -> None:
+    """A shell block starts with a command, and names only programs that the reader has."""
+    assert block.language == "bash" or block.content.startswith("$ "), block
+    assert commands_of(block), block
     for command in commands_of(block):
         for part in re.split(r"&&|\|\||[|;]", command):
             words = [word for word in part.split() if not re.match(r"[A-Z_]+=", word)]
@@ -96,10 +97,10 @@ def test_a_console_block_shows_commands_that_exist(block: Block) -> None:
             assert Path(words[0]).name in PROGRAMS, f"{block}: {part.strip()}"
 
 
-def test_the_marked_console_blocks_run(surroundings: tuple[Sandbox, str]) -> None:
+def test_the_marked_shell_blocks_run(surroundings: tuple[Sandbox, str]) -> None:
     """The commands below a `run` comment end well."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    for block in [block for block in CONSOLE if block.marked]:
+    for block in [block for block in SHELLS if block.marked]:
         done = subprocess.run(
             ["bash", "-euc", "\n".join(commands_of(block))],
             env=os.environ | {"PATH": path},

@@ -44,6 +44,10 @@ def document(tmp_path: Path) -> Path:
             ```python
             raise ValueError("here")
             ```
+            ```bash
+            # why
+            aldeamo demo
+            ```
             """
         ),
         encoding="utf-8",
@@ -59,6 +63,7 @@ def test_the_reader_finds_every_block(document: Path) -> None:
         ("python", 8, False),
         ("console", 13, True),
         ("python", 19, False),
+        ("bash", 22, False),
     ]
     assert blocks_of(document)[1].content.startswith("await")
 
@@ -67,6 +72,11 @@ def test_a_console_block_gives_its_commands(document: Path) -> None:
     """Lines after a prompt are commands, with their continuation lines; the rest is output."""
     commands = [" ".join(command.split()) for command in commands_of(blocks_of(document)[2])]
     assert commands == ["aldeamo demo", "cat x"]
+
+
+def test_a_bash_block_gives_its_commands(document: Path) -> None:
+    """Every line but a comment is a command."""
+    assert commands_of(blocks_of(document)[4]) == ["aldeamo demo"]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -1,0 +1,23 @@
+"""Shared by the tests of the client: the verdict matrix, and a machine without proxies."""
+
+from __future__ import annotations
+
+import pytest
+
+from support import verdicts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the client made of each fault."""
+    for line in verdicts.lines():
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the environment of the machine that runs the tests out of them."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "ALDEAMO_API_KEY", "ALDEAMO_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
