@@ -347,5 +347,6 @@ def _names_base_url(dialect: object) -> bool:
 
 def engine_of(client: AsyncBotsClient) -> tuple[Engine, Terms]:
     """Return what the floors above send with; refuse a closed client, or one of another loop."""
-    client._home.enter()
-    return client._engine, client._terms
+    # The campaigns' door into the client: they pace and send as it does, on the same connections.
+    client._home.enter()  # pyright: ignore[reportPrivateUsage]
+    return client._engine, client._terms  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,4 @@
-"""Where a client lives: the event loop and the process of its first call, until its close.
+"""Where connections live: the event loop and the process of the first call.
 
 Rule 1: nothing is bound before the first call, so a client may be made at import time.
 Rule 2: a call from another loop, or after a fork, is a clear error instead of a connection that
@@ -17,14 +17,14 @@ from ._errors import UsageError
 
 
 class Home:
-    """The loop and process of one client and all its views."""
+    """The loop and process of one thing that holds connections: a ``client``, a ``transport``."""
 
-    __slots__ = ("__weakref__", "_process", "_token", "closed")
+    __slots__ = ("_process", "_thing", "_token")
 
-    def __init__(self) -> None:
+    def __init__(self, thing: str) -> None:
+        self._thing = thing
         self._token: EventLoopToken | None = None
         self._process = 0
-        self.closed = False
 
     @property
     def bound(self) -> bool:
@@ -32,21 +32,37 @@ class Home:
         return self._token is not None
 
     def enter(self) -> None:
-        """Bind at the first call; refuse calls from elsewhere and after the close."""
-        if self.closed:
-            raise UsageError("This client is closed; make a new one.")
+        """Bind at the first call; refuse calls from elsewhere."""
+        # The process comes first: in a forked child asyncio does not even know its loop.
+        if self.bound and self._process != os.getpid():
+            raise UsageError(
+                f"This {self._thing} was used before a fork, and the parent owns its connections; "
+                "make a new one in the child process. Nothing was sent."
+            )
         token = current_token()
         if self._token is None:
             self._token, self._process = token, os.getpid()
-        elif self._process != os.getpid():
-            raise UsageError(
-                "This client was used before a fork; make a new client in the child process."
-            )
         elif token != self._token:
             raise UsageError(
-                "This client belongs to another event loop; "
-                "make one client for each loop (each asyncio.run)."
+                f"This {self._thing} belongs to another event loop, where its connections live; "
+                "make one for each loop (each asyncio.run). Nothing was sent."
             )
+
+
+class ClientHome(Home):
+    """The home of one client and all its views, until its close."""
+
+    __slots__ = ("__weakref__", "closed")
+
+    def __init__(self) -> None:
+        super().__init__("client")
+        self.closed = False
+
+    def enter(self) -> None:
+        """Bind at the first call; refuse calls from elsewhere and after the close."""
+        if self.closed:
+            raise UsageError("This client is closed; make a new one. Nothing was sent.")
+        super().enter()
 
     def __del__(self) -> None:
         # After a fork the parent's client is the parent's to close.

@@ -126,8 +126,7 @@ class RetryPolicy:
         factory=lambda: wait_exponential(multiplier=0.2, max=20) + wait_random(0, 1),
         validator=_synchronous,
     )
-    # Two minutes is the longest wait that OpenAI's and Anthropic's callers accept without being
-    # told.
+    # OpenAI's client draws the line at two minutes as well; a longer wait is its user's to decide.
     retry_after_max: float = field(default=120.0, validator=_not_negative)
     # botocore's figures: enough for 35 retries in a row, and then one in fourteen calls.
     budget: float = field(default=500.0, validator=_not_negative)

@@ -12,6 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Self
 
+from attrs import evolve
+
 from .._client import AsyncBotsClient, engine_of
 from .._errors import UsageError
 from .._files import Format, Template
@@ -75,6 +77,7 @@ class Campaign:
         self._client = client
         self._clock = clock
         self._is_open = False
+        self._taken_over = 0
         self._run: Run | None = None
         self._unrecorded: list[tuple[str, Result]] = []
 
@@ -101,7 +104,7 @@ class Campaign:
     async def __aenter__(self) -> Self:
         await self._ledger.open()
         self._is_open = True
-        await self._ledger.take_over(_NOBODY)
+        self._taken_over = await self._ledger.take_over(_NOBODY)
         return self
 
     async def __aexit__(
@@ -217,7 +220,9 @@ class Campaign:
         self._run = Run(engine, terms, self._ledger, rules, gone, self._unrecorded)
         try:
             await self._record_late()
-            return await self._run.run()
+            report = await self._run.run()
+            found, self._taken_over = self._taken_over, 0
+            return evolve(report, taken_over=report.taken_over + found)
         finally:
             self._run = None
 

@@ -71,6 +71,7 @@ class SqliteLedger:
         """Lock the file and bring it up to date; see ``Ledger.open``."""
         self._connection = await anyio.to_thread.run_sync(open_file, self._path)
         self._broken = None
+        self._held = {}
 
     async def aclose(self) -> None:
         """Close the file and let go of its lock."""

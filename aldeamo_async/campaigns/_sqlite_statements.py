@@ -228,9 +228,9 @@ def counts(connection: sqlite3.Connection) -> Counts:
     """Count everything."""
     # One pass without a sort, which would hold a million rows in memory.
     numbers = connection.execute(_COUNT_STATES).fetchone()
-    reasons = connection.execute(
+    reasons: list[tuple[int, str, int]] = connection.execute(
         "SELECT state, reason, count(*) FROM message WHERE reason <> '' GROUP BY state, reason"
-    )
+    ).fetchall()
     aside = connection.execute("SELECT kind, count(*) FROM aside GROUP BY kind")
     return Counts(
         dict(zip(_STATES, numbers, strict=True)),

@@ -14,7 +14,7 @@ import click
 from attrs import define
 
 from .._errors import UsageError
-from ..campaigns import Campaign, RunReport, SendWindow, State
+from ..campaigns import Campaign, Progress, RunReport, SendWindow, State
 from ..limits import TokenBucket
 from ._common import common, common_options
 from ._exit import Exit, explained
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from .._client import AsyncBotsClient
-    from ..campaigns import Progress
 
 _TICK_SECONDS: Final = 0.1  # how soon a Ctrl-C is seen, and how often the bar moves
 _ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
@@ -142,11 +141,13 @@ async def _watched(
 ) -> RunReport:
     async with client, Campaign.open(url, client) as opened:
         pending = (await opened.status()).counts[State.PENDING]
+        report = None
         with Screen(pending) as screen:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_watch, opened, client, interrupts, screen)
                 report = await opened.run(**rules)
                 tasks.cancel_scope.cancel()
+            assert report is not None  # noqa: S101 - a task group swallows no error
             screen.show(_Shown(report.sent, report.rejected, report.unknown))
     return report
 
@@ -158,9 +159,7 @@ async def _watch(
     told = False
     while True:
         await anyio.sleep(_TICK_SECONDS)
-        progress = opened.progress
-        if progress is None:
-            continue
+        progress = opened.progress or Progress()
         limits = client.stats().limiter
         shown = _Shown(progress.sent, progress.rejected, progress.unknown)
         note = _note(progress, limits.rate, limits.effective_rate)

@@ -18,11 +18,11 @@ from attrs import frozen
 
 from .._errors import UsageError
 from .._evidence import Phase
+from .._home import Home
 from .._settings import Timeouts, positive_seconds
 from .._wire import Exchange, Unsent, WireRequest, WireResponse
 from ._answer import close_quietly
 from ._gate import Gate
-from ._home import Home
 from ._httpx import OUT_OF_TIME, deadline_of, drive
 from ._logs import guard_logs
 from ._proxies import Proxies, ProxySetting, with_context
@@ -184,7 +184,7 @@ class LaneTransport:
             max_keepalive_connections=1,
             keepalive_expiry=positive_seconds("keepalive_expiry", keepalive_expiry),
         )
-        self._home = Home()
+        self._home = Home("transport")
         self._lanes = Lanes(
             self._open_lane,
             self._find_route,
@@ -198,7 +198,7 @@ class LaneTransport:
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
-        self._home.check()
+        self._home.enter()
         return await self._lanes.exchange(request, timeouts)
 
     def stats(self) -> LaneStats:
@@ -207,7 +207,7 @@ class LaneTransport:
 
     async def aclose(self) -> None:
         """Close idle connections now, each busy one as its request ends; safe to call twice."""
-        self._home.check()
+        self._home.enter()
         await self._lanes.aclose()
 
     def _find_route(self, url: str) -> Route:

@@ -1,6 +1,6 @@
 """Campaigns in figures: what the ledger costs, and what a million rows take.
 
-    python tests/benchmarks/campaigns.py ratio                 # with and without ledger, side by side
+    python tests/benchmarks/campaigns.py ratio                 # with and without, side by side
     python tests/benchmarks/campaigns.py ratio --in-process
     python tests/benchmarks/campaigns.py size 1000000          # load, run, file size, peak memory
 

@@ -245,11 +245,12 @@ async def test_after_a_disk_error_nothing_more_is_written(tmp_path: Path) -> Non
     ledger = SqliteLedger(path)
     await ledger.open()
     await ledger.add("", entries(1))
+    (job,) = await ledger.claim("t1", 1)
     connection = ledger._connection
     assert connection is not None
     await anyio.to_thread.run_sync(connection.execute, "PRAGMA query_only = ON")
     with pytest.raises(CampaignError, match="read-only"):
-        await ledger.add("", entries(1, start=2))
+        await ledger.mark("t1", job.id)
     await anyio.to_thread.run_sync(connection.execute, "PRAGMA query_only = OFF")
     with pytest.raises(CampaignError, match="read-only"):
         await ledger.claim("t1", 1)

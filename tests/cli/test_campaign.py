@@ -58,7 +58,7 @@ def test_the_whole_way(served: Serve, write: Write, url: str, tmp_path: Path) ->
 
 
 def test_every_fate_in_words(served: Serve, write: Write, url: str) -> None:
-    """People read what was bad, rejected, put off and unknown, and why; the exit code says worst."""
+    """People read what was bad, rejected and unknown, and why; the exit code says the worst."""
     weather = Weather.sequence([None, Fault.STATUS_FALSE, Fault.BAD_GATEWAY])
     cli = served(Sandbox(weather=weather))
     path = write(HEADER, *rows(5), *(["sms,,x"] * 12))
@@ -101,7 +101,7 @@ def test_a_refused_key(served: Serve, write: Write, url: str) -> None:
 
 
 def test_what_a_dead_run_left(served: Serve, write: Write, url: str) -> None:
-    """A ledger with marks of a dead run counts them as unknown."""
+    """The run after a dead one says how many messages it found on the way, now unknown."""
     cli = served(Sandbox())
     cli("campaign", "load", url, write(HEADER, *rows(3)))
 
@@ -113,8 +113,10 @@ def test_what_a_dead_run_left(served: Serve, write: Write, url: str) -> None:
         await ledger.aclose()
 
     anyio.run(die)
+    run = cli("campaign", "run", url)
+    assert run.exit_code == 4
+    assert "1 were in flight when an earlier run died: now unknown." in run.stdout
     assert cli.json("campaign", "status", url)["counts"]["unknown"] == 1
-    assert cli("campaign", "run", url).exit_code == 4
 
 
 def test_ctrl_c_lets_those_in_flight_finish(served: Serve, write: Write, url: str) -> None:

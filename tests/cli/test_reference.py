@@ -41,7 +41,7 @@ def options_of(command: click.Command) -> set[str]:
 
 def documented(section: str) -> set[str]:
     rows = re.findall(r"^\| (`-.+?) \|", SECTIONS[section], re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`(-{1,2}[a-z-]+)", row)}
+    return {name for row in rows for name in re.findall(r"`(-{1,2}[a-z0-9-]+)", row)}
 
 
 def test_every_command_has_its_section() -> None:

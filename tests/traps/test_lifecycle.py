@@ -82,7 +82,7 @@ def test_trap_19_a_second_event_loop_is_a_clear_error() -> None:
         await held[0].send("sms", PHONE, TEXT)
 
     asyncio.run(send())
-    with pytest.raises(UsageError, match="one client for each loop"):
+    with pytest.raises(UsageError, match="client belongs to another event loop"):
         asyncio.run(send())
     assert len(carrier.requests) == 1
     with pytest.warns(ResourceWarning):
