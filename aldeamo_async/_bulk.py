@@ -64,7 +64,7 @@ class Outcomes:
         self._room = anyio.Event()
         self._failure: Exception | None = None
         self._tasks: TaskGroup | None = None
-        self.taken = 0
+        self.taken: int = 0
 
     def stop(self) -> None:
         """Take nothing more from the source; what was taken is still sent, outcomes and all."""
@@ -134,8 +134,7 @@ class Outcomes:
 
     def _fail(self, error: Exception) -> None:
         """Keep the first error that no outcome can carry, and take nothing more."""
-        if self._failure is None:
-            self._failure = error
+        self._failure = error if self._failure is None else self._failure
         self.stop()
 
     async def _take(self) -> tuple[Outgoing, Permit] | None:

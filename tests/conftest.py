@@ -1,4 +1,4 @@
-"""What every test stands on: both event loops, virtual clocks, and the guards."""
+"""What every test stands on: both event loops, virtual clocks, the guards, a clean environment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support import clocks, guards
+from support.matrix import MATRICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,27 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     if request.node.get_closest_marker("real_clock"):
         return clocks.real_backend(request.param)
     return clocks.virtual_backend(request.param)
+
+
+# What a machine may be set to, and a test must not depend on.
+_SURROUNDINGS = (
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "ALDEAMO_API_KEY", "ALDEAMO_BASE_URL"),
+)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the transports and the client made of each fault."""
+    for line in (line for matrix in MATRICES for line in matrix.lines()):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def _clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the environment of the machine that runs the tests out of them."""
+    for name in _SURROUNDINGS:
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -66,8 +66,8 @@ class Sandbox:
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        self.weather = Weather.calm() if weather is None else weather
-        self.latency = latency
+        self.weather: Weather = Weather.calm() if weather is None else weather
+        self.latency: float = latency
         self._contract = Contract(api_key, auth_name, refusal_status)
         self._people = People(seed, users_per_channel)
         self._limit = None if rate is None else RateLimit(rate, burst)

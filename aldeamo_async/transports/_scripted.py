@@ -30,7 +30,7 @@ class ScriptedTransport:
         self._script = iter(script)
         self.requests: list[WireRequest] = []
         self.timeouts: list[Timeouts] = []
-        self.closed = False
+        self.closed: bool = False
 
     def __repr__(self) -> str:
         return f"ScriptedTransport(requests={len(self.requests)}, closed={self.closed})"

@@ -28,10 +28,11 @@ from aldeamo_async import (
 from aldeamo_async.sandbox import Fault, Sandbox, Weather, serve
 from support import socket_faults
 from support.clients import KEY, PHONE, unbraked
-from support.verdicts import VERDICTS
+from support.matrix import VERDICTS
+from support.wire import until
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 pytestmark = pytest.mark.real_clock
 
@@ -53,8 +54,17 @@ def _all_logs_are_clean(caplog: pytest.LogCaptureFixture) -> Generator[None]:
         assert not [piece for piece in PRIVATE if piece in shown], record.name
 
 
-async def deliver(base_url: str, deadline: float = 20.0, warm: str = "", **options: Any) -> Outcome:
-    """Send one message with the default transport; its outcome."""
+async def deliver(
+    base_url: str,
+    deadline: float = 20.0,
+    warm: str = "",
+    closed: Callable[[], bool] = lambda: True,
+    **options: Any,
+) -> Outcome:
+    """Send one message with the default transport; its outcome.
+
+    With `warm`, another one goes first, and the server has `closed` what it closes after it.
+    """
     client = AsyncBotsClient(
         KEY,
         dialect=Dialect(base_url=base_url, max_response_bytes=socket_faults.CAP),
@@ -67,6 +77,7 @@ async def deliver(base_url: str, deadline: float = 20.0, warm: str = "", **optio
     async with client:
         if warm:
             await client.send("sms", PHONE, warm)
+            await until(closed)
         source = [Outgoing("sms", PHONE, TEXT)]
         async with client.send_many(source) as outcomes:
             found = [outcome async for outcome in outcomes]
@@ -128,6 +139,7 @@ async def test_each_fault_of_a_raw_server(
             target.base_url,
             deadline=fault.total,
             warm="calentar" if fault.warm_up else "",
+            closed=lambda: target.ended() >= fault.ended,
             verify=socket_faults.client_context(),
             proxy=target.proxy,
         )

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
 
 from support.rawserver import answer
+from support.socket_faults import server_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
 class LoopServer:
     """Answers each request with `reply(number)`; `bodies` holds what was read in full."""
 
-    def __init__(self, port: int, reply: Callable[[int], bytes]) -> None:
+    def __init__(self, scheme: str, port: int, reply: Callable[[int], bytes]) -> None:
         self._reply = reply
-        self.base_url = f"http://127.0.0.1:{port}/bots"
+        self.base_url = f"{scheme}://127.0.0.1:{port}/bots"
         self.bodies: list[bytes] = []
 
     def deliveries(self, text: str) -> int:
@@ -44,12 +46,14 @@ class LoopServer:
 
 @asynccontextmanager
 async def loop_server(
-    reply: Callable[[int], bytes] = lambda number: answer(),
+    reply: Callable[[int], bytes] = lambda number: answer(), *, tls: bool = False
 ) -> AsyncGenerator[LoopServer]:
     """Serve on a free loopback port while the body runs."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    server = LoopServer(listener.extra(anyio.abc.SocketAttribute.local_port), reply)
+    port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
+    server = LoopServer("https" if tls else "http", port, reply)
+    door = TLSListener(listener, server_context(), standard_compatible=False) if tls else listener
     async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, server.serve)
+        tasks.start_soon(door.serve, server.serve)
         yield server
         tasks.cancel_scope.cancel()

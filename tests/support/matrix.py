@@ -1,14 +1,20 @@
-"""The matrix that the socket suites print: fault x carrier x event loop -> what was said."""
+"""The matrices that the socket suites print: fault x column -> what was said.
+
+Rule: a suite makes its own at import; what was collected is printed when the tests have ended.
+"""
 
 from __future__ import annotations
+
+MATRICES: list[Matrix] = []
 
 
 class Matrix:
     """Collects cells while tests run, and lays them out as lines in the end."""
 
     def __init__(self, title: str) -> None:
-        self.title = title
+        self._title = title
         self._cells: dict[str, dict[str, str]] = {}
+        MATRICES.append(self)
 
     def put(self, fault: str, column: str, cell: str) -> None:
         self._cells.setdefault(fault, {})[column] = cell
@@ -24,7 +30,8 @@ class Matrix:
         ]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         table = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
-        return ["", f"{self.title} (evidence, phase, deliveries counted by the server)", *table]
+        return ["", self._title, *table]
 
 
-MATRIX = Matrix("Transports over real sockets")
+CARRIED = Matrix("Transports over real sockets (evidence, phase, deliveries counted)")
+VERDICTS = Matrix("The client over real sockets (outcome, attempts, deliveries counted)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,6 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
-from anyio.streams.tls import TLSListener
 from packaging.version import Version
 
 from aldeamo_async.transports import (
@@ -23,14 +20,13 @@ from aldeamo_async.transports import (
     Transport,
     WireResponse,
 )
+from support.loopserver import LoopServer, loop_server
 from support.rawserver import SENT_BODY, answer
-from support.socket_faults import client_context, server_context
+from support.socket_faults import client_context
 from support.wire import sending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from anyio.abc import ByteStream
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.real_clock]
 if Version(version("anyio")) < Version("4.16"):
@@ -42,40 +38,14 @@ if Version(version("anyio")) < Version("4.16"):
 BEYOND = 5
 
 
-class LoopServer:
-    """An HTTP server in the event loop of the test, so that a tick is a tick for both sides."""
-
-    def __init__(self, port: int, scheme: str, *, keep_alive: bool) -> None:
-        self._answer = answer() if keep_alive else answer(SENT_BODY, "connection: close")
-        self.base_url = f"{scheme}://127.0.0.1:{port}/bots"
-        self.bodies: list[bytes] = []
-
-    async def serve(self, stream: ByteStream) -> None:
-        buffered = BufferedByteReceiveStream(stream)
-        async with stream:
-            try:
-                while True:
-                    head = await buffered.receive_until(b"\r\n\r\n", 65536)
-                    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-                    self.bodies.append(await buffered.receive_exactly(length))
-                    await stream.send(self._answer)
-            except (anyio.IncompleteRead, anyio.BrokenResourceError, anyio.EndOfStream):
-                return
+def keeping(_: int) -> bytes:
+    """An answer after which the server keeps the connection."""
+    return answer()
 
 
-@asynccontextmanager
-async def loop_server(*, tls: bool = False, keep_alive: bool = True) -> AsyncGenerator[LoopServer]:
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
-    server = LoopServer(port, "https" if tls else "http", keep_alive=keep_alive)
-    serving = (
-        TLSListener(listener, server_context(), standard_compatible=False) if tls else listener
-    )
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(serving.serve, server.serve)
-        yield server
-        tasks.cancel_scope.cancel()
-    await listener.aclose()
+def closing(_: int) -> bytes:
+    """An answer after which the server closes the connection."""
+    return answer(SENT_BODY, "connection: close")
 
 
 async def cancelled_after(ticks: int, transport: Transport, server: LoopServer) -> Exchange | None:
@@ -136,10 +106,10 @@ async def crowd(transport: Transport, server: LoopServer, ticks: int) -> None:
         await cancelled_after(ticks, transport, server)
 
 
-@pytest.mark.parametrize("keep_alive", [True, False], ids=["kept", "closed"])
-async def test_sweep_while_waiting_for_a_lane(*, keep_alive: bool) -> None:
+@pytest.mark.parametrize("reply", [keeping, closing])
+async def test_sweep_while_waiting_for_a_lane(reply: Callable[[int], bytes]) -> None:
     """A cancellation at any tick of a wait in line takes nobody's place."""
-    async with loop_server(keep_alive=keep_alive) as server:
+    async with loop_server(reply) as server:
         transport = LaneTransport(max_connections=1)
         for ticks in range(100):
             await crowd(transport, server, ticks)
@@ -153,7 +123,7 @@ async def test_sweep_while_waiting_for_a_lane(*, keep_alive: bool) -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])  # one is enough: it is about httpx
 async def test_a_bare_pool_needs_lanes() -> None:
     """What the lanes are for: a pool of httpx 0.28 is dead after the same sweep."""
-    async with loop_server(keep_alive=False) as server:
+    async with loop_server(closing) as server:
         transport = HttpxTransport(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1)))
         alive = True
         for ticks in range(100):

@@ -20,7 +20,7 @@ from aldeamo_async.transports import (
     Unsent,
     WireResponse,
 )
-from support.matrix import MATRIX
+from support.matrix import CARRIED
 from support.rawserver import Connection, RawServer
 from support.socket_faults import (
     CAP,
@@ -106,7 +106,7 @@ async def test_fault(fault: Fault, carrier: str, anyio_backend_name: str) -> Non
         delivered = target.deliveries("the+message")
     evidence = EVIDENCE[type(result)]
     phase = Phase.DONE if isinstance(result, WireResponse) else result.phase
-    MATRIX.put(fault.name, f"{carrier}/{anyio_backend_name}", f"{evidence} {phase} {delivered}")
+    CARRIED.put(fault.name, f"{carrier}/{anyio_backend_name}", f"{evidence} {phase} {delivered}")
     assert evidence in fault.expected, result
     assert delivered in fault.deliveries
     if isinstance(result, WireResponse):
@@ -146,7 +146,7 @@ async def test_all_connections_busy(carrier: str, anyio_backend_name: str) -> No
             tg.cancel_scope.cancel()
         await anyio.to_thread.run_sync(server.stop)
         delivered = server.deliveries("second")
-    MATRIX.put(
+    CARRIED.put(
         "all connections busy",
         f"{carrier}/{anyio_backend_name}",
         f"{EVIDENCE[type(result)]} {getattr(result, 'phase', '')} {delivered}",

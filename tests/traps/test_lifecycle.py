@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -18,6 +17,9 @@ from support.clients import BASE_URL, KEY, PHONE, TEXT, make, opened, scripted
 from support.loopserver import loop_server
 from support.rawserver import SENT_BODY, Connection, RawServer, answer, serve_all
 from support.socket_faults import client_context, server_context
+
+if TYPE_CHECKING:
+    import ssl
 
 ONCE = RetryPolicy(attempts=1)
 
@@ -164,14 +166,14 @@ async def test_trap_24_all_connections_share_one_tls_context(
 ) -> None:
     """Ten connections with the usual certificates load these once."""
     made = 0
-    original = ssl.create_default_context
+    original = httpx.create_ssl_context
 
     def counted(*args: Any, **kwargs: Any) -> ssl.SSLContext:
         nonlocal made
         made += 1
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(ssl, "create_default_context", counted)
+    monkeypatch.setattr(httpx, "create_ssl_context", counted)
     with RawServer(serve_all, tls=server_context()) as server:
         async with AsyncBotsClient(KEY, base_url=server.base_url, retry=ONCE) as client:
             for _ in range(10):
