@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from attrs import evolve
 
@@ -115,6 +115,12 @@ class Campaign:
     ) -> None:
         self._is_open = False
         await self._ledger.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "A campaign holds an open ledger and cannot be copied or pickled; open it again by its "
+            "URL, in one process at a time."
+        )
 
     def __repr__(self) -> str:
         state = "running" if self._run else "open" if self._is_open else "closed"

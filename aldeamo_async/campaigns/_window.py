@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -42,7 +41,7 @@ def _as_hours(hours: Mapping[str, Any]) -> Mapping[int, Hours]:
         found |= dict.fromkeys(_as_days(days), (start, stop))
     if not found:
         raise UsageError("A send window needs the hours of at least one day.")
-    return MappingProxyType(found)
+    return found
 
 
 def _as_time(moment: str | time) -> time:
