@@ -39,6 +39,7 @@ from ._models import (
 )
 from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
+from .campaigns import Campaign, LoadReport, RunReport, SendWindow
 from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ __all__ = [
     "AsyncBotsClient",
     "Attempt",
     "AuthError",
+    "Campaign",
     "CampaignError",
     "ClientStats",
     "DeadlineExceeded",
@@ -57,6 +59,7 @@ __all__ = [
     "Drift",
     "Evidence",
     "LimiterStats",
+    "LoadReport",
     "Message",
     "NetworkError",
     "NoAnswer",
@@ -72,8 +75,10 @@ __all__ = [
     "Receipt",
     "Rejected",
     "RetryPolicy",
+    "RunReport",
     "Secret",
     "SendChannel",
+    "SendWindow",
     "Sent",
     "Settings",
     "Timeouts",

@@ -343,3 +343,10 @@ def _as_limiter(value: Any, policy: RetryPolicy) -> RateLimiter:
 
 def _names_base_url(dialect: object) -> bool:
     return isinstance(dialect, Dialect) and dialect.base_url != DEFAULT_BASE_URL
+
+
+def engine_of(client: AsyncBotsClient) -> tuple[Engine, Terms]:
+    """Return what the floors above send with; refuse a closed client, or one of another loop."""
+    # The campaigns' door into the client: they pace and send as it does, on the same connections.
+    client._home.enter()  # pyright: ignore[reportPrivateUsage]
+    return client._engine, client._terms  # pyright: ignore[reportPrivateUsage]

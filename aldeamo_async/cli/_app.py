@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import click
 
+from ._campaign import campaign
 from ._common import common_options
 from ._demo import demo
 from ._exit import MEANINGS
@@ -34,5 +35,5 @@ def aldeamo() -> None:
     """
 
 
-for command in (demo, sandbox, users, messages, send, send_many):
+for command in (demo, sandbox, users, messages, send, send_many, campaign):
     aldeamo.add_command(command)

@@ -17,15 +17,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from .._errors import UsageError
+from .._files import BadRow, FileFault, Format, Record, Row, RowMaker, opened, records
 from ._bulk_run import BulkRun
 from ._check import Check, check
-from ._exit import Exit, FileFault
+from ._exit import Exit
 from ._feeder import Feeder
 from ._interrupt import Interrupts
-from ._records import Format, Record, opened, records
 from ._report import RunReport
 from ._results import ResultsWriter, results_to
-from ._rows import BadRow, Row, RowMaker
 from ._screen import Screen
 
 if TYPE_CHECKING:

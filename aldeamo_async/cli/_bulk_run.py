@@ -17,10 +17,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 
 from .._client import AsyncBotsClient
+from .._files import BadRow, Row
 from ._feeder import Feeder
 from ._interrupt import Interrupts
 from ._results import ResultsWriter
-from ._rows import BadRow, Row
 from ._screen import Screen
 from ._tally import Tally
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
 
+from .._files import BadRow, Row, RowMaker
 from .._models import SendChannel
-from ._rows import BadRow, Row, RowMaker
 from ._segments import Segments, measure
 from ._tally import head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._records import Record
+    from .._files import Record
     from ._results import ResultsWriter
 
 WORST: Final = 5  # rows shown; the rest is in the results

@@ -22,9 +22,9 @@ from click.core import ParameterSource
 
 from .._client import KEY_VARIABLE, URL_VARIABLE, AsyncBotsClient
 from .._errors import UsageError
+from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
-from ._exit import FileFault
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter

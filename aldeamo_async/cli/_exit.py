@@ -23,6 +23,7 @@ from .._errors import (
     UnexpectedResponse,
     UsageError,
 )
+from .._files import FileFault
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -97,18 +98,6 @@ class Failure(click.ClickException):
             click.echo(json.dumps(document, ensure_ascii=False), file=out)
         else:
             click.echo(f"Error: {self.message}", file=out)
-
-
-class FileFault(Exception):
-    """A file that cannot be used as it is; ``line`` counts from 1 where one line is at fault."""
-
-    def __init__(self, problem: str, line: int | None = None) -> None:
-        super().__init__(problem, line)
-        self.problem = problem
-        self.line = line
-
-    def __str__(self) -> str:
-        return self.problem if self.line is None else f"line {self.line}: {self.problem}"
 
 
 @contextmanager

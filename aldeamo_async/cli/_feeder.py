@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import anyio.to_thread
 
-from ._exit import FileFault
+from .._files import FileFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ._exit import FileFault
+from .._files import FileFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -75,11 +75,12 @@ class Screen:
         """Print a line, above the bar where there is one."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def show(self, counts: Counts, *, frozen_for: float = 0.0) -> None:
+    def show(self, counts: Counts, *, frozen_for: float = 0.0, note: str = "") -> None:
         """Show the present counts; ``frozen_for`` is how many seconds the server made us wait."""
         seconds = self._clock() - self._begun
         rate = counts.rows / seconds if seconds > 0 else 0.0
-        note = f"waiting {frozen_for:.1f} s, as the server asked" if frozen_for > 0 else ""
+        if frozen_for > 0:
+            note = f"waiting {frozen_for:.1f} s, as the server asked"
         if self._bar is not None and self._task is not None:
             self._bar.update(
                 self._task,

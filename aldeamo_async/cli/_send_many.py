@@ -12,15 +12,13 @@ from typing import Any, get_args
 import click
 
 from .._errors import UsageError
+from .._files import Format, RowMaker, Template
 from ..limits import TokenBucket
 from ._bulk_file import Job, send_file
 from ._common import Common, common, common_options
 from ._exit import Exit, Failure, explained
-from ._records import Format
 from ._report import bad_lines, check_document, check_lines
 from ._results import STDOUT, results_to
-from ._rows import RowMaker
-from ._template import Template
 
 _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)

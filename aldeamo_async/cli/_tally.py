@@ -11,9 +11,9 @@ from typing import Any
 from attrs import define, field
 
 from .._errors import AldeamoError, AuthError, NotSent
+from .._files import BadRow, Row
 from .._models import Outcome, Rejected, Sent
 from ._exit import Exit
-from ._rows import BadRow, Row
 
 CUT_SHORT = (
     "The run was cancelled while this message was under way. It MAY have been delivered; "

@@ -11,7 +11,8 @@ import pytest
 from aldeamo_async import _errors
 from aldeamo_async._errors import AldeamoError, AuthError, DeliveryUnknown, UsageError
 from aldeamo_async._evidence import Phase
-from aldeamo_async.cli._exit import MEANINGS, Exit, Failure, FileFault, code_of, explained
+from aldeamo_async._files import FileFault
+from aldeamo_async.cli._exit import MEANINGS, Exit, Failure, code_of, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

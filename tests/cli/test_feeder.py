@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from aldeamo_async._files import FileFault
 from aldeamo_async.cli import _feeder
-from aldeamo_async.cli._exit import FileFault
 from aldeamo_async.cli._feeder import Feeder
 
 if TYPE_CHECKING:

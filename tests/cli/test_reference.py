@@ -16,6 +16,19 @@ TEXT = Path(__file__).parents[2].joinpath("docs", "reference-cli.md").read_text(
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 
 
+def commands_of(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    """Every command by its words, those inside of groups too."""
+    found: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        found[prefix + name] = command
+        if isinstance(command, click.Group):
+            found |= commands_of(command, f"{prefix}{name} ")
+    return found
+
+
+COMMANDS = commands_of(aldeamo)
+
+
 def options_of(command: click.Command) -> set[str]:
     context = click.Context(command, info_name="aldeamo", **command.context_settings)
     return {
@@ -28,13 +41,13 @@ def options_of(command: click.Command) -> set[str]:
 
 def documented(section: str) -> set[str]:
     rows = re.findall(r"^\| (`-.+?) \|", SECTIONS[section], re.MULTILINE)
-    return {name for row in rows for name in re.findall(r"`(-{1,2}[a-z-]+)", row)}
+    return {name for row in rows for name in re.findall(r"`(-{1,2}[a-z0-9-]+)", row)}
 
 
 def test_every_command_has_its_section() -> None:
     """The commands of the program are the sections of the document."""
     sections = {name.removeprefix("aldeamo ") for name in SECTIONS if name.startswith("aldeamo ")}
-    assert sections == set(aldeamo.commands)
+    assert sections == set(COMMANDS)
 
 
 def test_shared_options() -> None:
@@ -42,16 +55,16 @@ def test_shared_options() -> None:
     assert documented("Shared options") == options_of(aldeamo)
 
 
-@pytest.mark.parametrize("name", sorted(aldeamo.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_options_of_a_command(name: str) -> None:
     """The options of each command are those of its table."""
-    assert documented(f"aldeamo {name}") == options_of(aldeamo.commands[name]) - {"-h", "--help"}
+    assert documented(f"aldeamo {name}") == options_of(COMMANDS[name]) - {"-h", "--help"}
 
 
-@pytest.mark.parametrize("name", sorted(aldeamo.commands))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_default_is_told(name: str) -> None:
     """A default that is shown in the help stands in the table as well."""
-    for option in aldeamo.commands[name].params:
+    for option in COMMANDS[name].params:
         if isinstance(option, click.Option) and option.show_default:
             lines = SECTIONS[f"aldeamo {name}"].splitlines()
             row = next(line for line in lines if line.startswith(f"| `{option.opts[0]}"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aldeamo_async.cli._exit import FileFault
+from aldeamo_async._files import FileFault
 from aldeamo_async.cli._results import COLUMNS, results_to
 
 LINE = {"row": 1, "verdict": "sent", "help": 'two\nlines, "quoted"', "message_id": None}

@@ -19,6 +19,7 @@ from aldeamo_async import (
     AsyncBotsClient,
     Attempt,
     AuthError,
+    Campaign,
     CampaignError,
     ClientStats,
     DeadlineExceeded,
@@ -27,6 +28,7 @@ from aldeamo_async import (
     Drift,
     Evidence,
     LimiterStats,
+    LoadReport,
     Message,
     NetworkError,
     NoAnswer,
@@ -39,8 +41,10 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    RunReport,
     Secret,
     SendChannel,
+    SendWindow,
     Sent,
     Settings,
     Timeouts,
@@ -51,6 +55,13 @@ from aldeamo_async import (
     User,
 )
 from aldeamo_async._errors import values_of
+from aldeamo_async.campaigns import (
+    BadRow,
+    CampaignStatus,
+    MemoryLedger,
+    PhaseTime,
+    State,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +73,24 @@ TRIED = (Attempt(1, Evidence.MAYBE_SENT, Phase.READ, "reset", waited=0.5, took=1
 PAGE = UnexpectedResponse(POST, 502, ("body: not JSON",), "text/html", "<h1>")
 LOST = DeliveryUnknown(POST, Phase.DONE, "HTTP 502", http_status=502, answer=PAGE, attempts=TRIED)
 NO = ApiError(POST, "no", 400, 7, {"status": False, "echo": TEXT, "to": PHONE}, attempts=TRIED)
+STATUS = CampaignStatus(
+    counts={State.SENT: 2}, aside={}, reasons={State.UNKNOWN: {"interrupted": 1}}, next_due=3.0
+)
+RAN = RunReport(
+    sent=2,
+    rejected=0,
+    unknown=1,
+    put_off=0,
+    taken_over=1,
+    attempts=3,
+    seconds=1.5,
+    rate=2.0,
+    reasons={"ApiError codigo 7": 1},
+    phases=(PhaseTime("mark", 0.5, 0.2),),
+    stopped=None,
+    status=STATUS,
+)
+BAD_ROWS = (BadRow(4, "no value for client_id"),)
 
 VALUES: list[Any] = [
     AldeamoError(attempts=TRIED),
@@ -74,6 +103,7 @@ VALUES: list[Any] = [
     Dialect(server_tz="America/Bogota"),
     Drift({"GET /users: unknown field tags": 2}),
     Evidence.UNSENT,
+    LoadReport(rows=2, added=1, duplicates=0, rejected=1, bad_rows=BAD_ROWS),
     Message("10", PHONE, TEXT, datetime(2019, 5, 2), {"echo": TEXT}),
     NetworkError(POST, Phase.READ, "reset"),
     NoAnswer("GET /users", Phase.READ, "reset"),
@@ -85,9 +115,11 @@ VALUES: list[Any] = [
     Receipt("32", "Message sent", TRIED),
     Rejected(ROW, NO),
     RetryPolicy(attempts=2, wait=tenacity.nap.sleep_using_event),
+    RAN,
     Secret(KEY),
     SendChannel.SMS,
     Sent(ROW, Receipt("32")),
+    SendWindow.ley_2300(holidays={datetime(2026, 12, 8).date()}),
     Settings(KEY, Dialect(), 5, 7),
     Timeouts(1, 2, 3),
     PAGE,
@@ -116,7 +148,12 @@ def outcomes() -> Outcomes:
     return Outcomes(_never, bucket(), [ROW], concurrency=1, ordered=False)
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes]
+def campaign() -> Campaign:
+    """A campaign that nobody opened."""
+    return Campaign.open(MemoryLedger(), client())
+
+
+LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 

@@ -15,7 +15,7 @@ from .._errors import UsageError
 from .._models import Outgoing
 from .._settings import Dialect, Secret
 from .._wire import send_request
-from ._exit import FileFault
+from ._fault import FileFault
 from ._template import MissingColumn, Template
 
 if TYPE_CHECKING:

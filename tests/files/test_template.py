@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aldeamo_async._errors import UsageError
-from aldeamo_async.cli._template import MissingColumn, Template
+from aldeamo_async._files import MissingColumn, Template
 
 
 def test_columns_are_filled_in() -> None:

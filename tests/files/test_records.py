@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from aldeamo_async.cli._exit import FileFault
-from aldeamo_async.cli._records import Record, format_of, opened, records
+from aldeamo_async._files import FileFault, Record, format_of, opened, records
 
 
 def read(text: str | bytes, form: Any = None) -> list[Record]:

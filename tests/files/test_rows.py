@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
+from aldeamo_async._files import BadRow, FileFault, Record, Row, RowMaker, Template
 from aldeamo_async._models import Outgoing
 from aldeamo_async._settings import Dialect
-from aldeamo_async.cli._exit import FileFault
-from aldeamo_async.cli._records import Record
-from aldeamo_async.cli._rows import BadRow, Row, RowMaker
-from aldeamo_async.cli._template import Template
 
 GOOD = {"channel": "sms", "client_id": "573000000001", "text": "Hola"}
 

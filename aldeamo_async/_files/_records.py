@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from attrs import field, frozen
 
-from ._exit import FileFault
+from ._fault import FileFault
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

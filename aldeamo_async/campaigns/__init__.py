@@ -1,0 +1,49 @@
+"""Campaigns: durable bulk sending that survives a kill with nothing lost and nothing doubled.
+
+    async with Campaign.open("sqlite:///promo.db", client) as campaign:
+        await campaign.load("customers.csv")
+        report = await campaign.run(concurrency=200)
+
+Law: a durable mark comes before every send; the ledger, not the process, knows where a campaign
+stands.
+"""
+
+from ._campaign import Campaign
+from ._ledger import Ledger
+from ._memory import MemoryLedger
+from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State
+from ._report import (
+    BadRow,
+    CampaignStatus,
+    LoadReport,
+    PhaseTime,
+    Progress,
+    ResolveReport,
+    RunReport,
+)
+from ._sqlite import SqliteLedger
+from ._window import SendWindow
+
+__all__ = [
+    "Added",
+    "Aside",
+    "BadRow",
+    "Campaign",
+    "CampaignStatus",
+    "Counts",
+    "Entry",
+    "Job",
+    "Ledger",
+    "Line",
+    "LoadReport",
+    "MemoryLedger",
+    "PhaseTime",
+    "Progress",
+    "Resolution",
+    "ResolveReport",
+    "Result",
+    "RunReport",
+    "SendWindow",
+    "SqliteLedger",
+    "State",
+]

@@ -1,0 +1,316 @@
+"""A campaign: a durable list of messages, and everything one does with it.
+
+Rule 1: whatever happens to this process, running again goes on where the ledger stands.
+Rule 2: what may have gone out is never sent again unless you say so.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, NoReturn, Self
+
+from attrs import evolve
+
+from .._client import AsyncBotsClient, engine_of
+from .._errors import UsageError
+from .._files import Format, Template
+from ._export import export
+from ._load import EntryMaker, Rows, batches, source_name
+from ._nouns import Entry, Resolution, Result
+from ._report import (
+    BadRow,
+    CampaignStatus,
+    LoadReport,
+    Progress,
+    ResolveReport,
+    RunReport,
+    status_of,
+)
+from ._resolve import LookUp, resolve
+from ._run import Rules, Run
+from ._sqlite import SqliteLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from ._ledger import Ledger
+    from ._window import SendWindow
+
+_SQLITE: Final = "sqlite:///"
+_BAD_ROWS_KEPT: Final = 1_000  # of a report; an export has all of them
+_NOBODY: Final = "opening"  # a token that marks nothing
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def ledger_at(url: str) -> Ledger:
+    """Return the ledger that a URL names: ``sqlite:///promo.db``, or
+    ``sqlite:////var/lib/promo.db`` from the root."""
+    path = url.removeprefix(_SQLITE)
+    if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+        raise UsageError(
+            f"{url!r} names no ledger; write sqlite:///promo.db for a file in this folder, or "
+            "sqlite:////var/lib/promo.db for one from the root. For tests there is MemoryLedger()."
+        )
+    return SqliteLedger(Path(path))
+
+
+class Campaign:
+    """Durable bulk sending: load rows, run, and run again until all is done, whatever happens in
+    between.
+
+    Use it as ``async with Campaign.open("sqlite:///promo.db", client) as campaign:``. A kill of
+    the process, at any moment, loses nothing and doubles nothing: messages that were in flight are
+    ``unknown`` afterwards.
+    """
+
+    def __init__(
+        self, ledger: Ledger, client: AsyncBotsClient, *, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._clock = clock
+        self._is_open = False
+        self._taken_over = 0
+        self._run: Run | None = None
+        self._unrecorded: list[tuple[str, Result]] = []
+
+    @classmethod
+    def open(
+        cls,
+        url: str | Ledger,
+        client: AsyncBotsClient,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> Self:
+        """Return the campaign of a ledger; enter it with ``async with``, which opens the ledger.
+
+        ``url`` is ``sqlite:///`` and a path, or a ``Ledger``. ``clock`` gives the aware moment
+        that send windows go by.
+
+        Raises:
+            UsageError: a URL that names no ledger.
+            CampaignError: on entering: the ledger is in use, foreign, damaged or cannot be written.
+        """
+        ledger = ledger_at(url) if isinstance(url, str) else url
+        return cls(ledger, client, clock=clock)
+
+    async def __aenter__(self) -> Self:
+        await self._ledger.open()
+        self._is_open = True
+        self._taken_over = await self._ledger.take_over(_NOBODY)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_open = False
+        await self._ledger.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "A campaign holds an open ledger and cannot be copied or pickled; open it again by its "
+            "URL, in one process at a time."
+        )
+
+    def __repr__(self) -> str:
+        state = "running" if self._run else "open" if self._is_open else "closed"
+        return f"Campaign({self._ledger!r}, {state})"
+
+    # ── loading ───────────────────────────────────────────────────────────────────────────────────
+
+    async def load(
+        self,
+        source: Rows,
+        *,
+        format: Format | None = None,
+        channel: str | None = None,
+        template: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> LoadReport:
+        """Add rows: the path of a CSV or JSON-lines file, or an (async) iterable of ``Outgoing``
+        or mappings.
+
+        Columns are ``channel``, ``client_id``, ``text`` and, if you have it, ``client_ref``. Every
+        row is checked as the client would; a bad one is reported with its line, kept aside and
+        never sent. A message counts once for each ``client_ref`` (without one: for each channel,
+        client and text), so loading a file again adds nothing.
+
+        ``channel`` and ``template`` (``"Hola {name}"``) stand in for columns that a source lacks.
+        ``progress`` is called with the rows read so far, after each batch.
+
+        Raises:
+            UsageError: a source, or a file as a whole, that cannot be read.
+            CampaignError: the ledger cannot be written; what was added before stays.
+        """
+        self._check_open()
+        began = perf_counter()
+        _, terms = engine_of(self._client)
+        fill = None if template is None else Template(template)
+        maker = EntryMaker(terms.settings.dialect, channel, fill)
+        rows = added = duplicates = rejected = 0
+        bad_rows: list[BadRow] = []
+        async for batch in batches(source, format, maker):
+            result = await self._ledger.add(source_name(source), batch)
+            bad = [BadRow(entry.line, entry.problem) for entry in batch if entry.problem]
+            bad += [_conflict(entry) for entry in result.conflicts]
+            bad_rows += sorted(bad, key=lambda row: row.line)[: _BAD_ROWS_KEPT - len(bad_rows)]
+            rows += len(batch)
+            added += result.added
+            duplicates += result.duplicates
+            rejected += len(bad)
+            if progress is not None:
+                progress(rows)
+        return LoadReport(
+            rows=rows,
+            added=added,
+            duplicates=duplicates,
+            rejected=rejected,
+            bad_rows=tuple(bad_rows),
+            seconds=perf_counter() - began,
+        )
+
+    # ── running ───────────────────────────────────────────────────────────────────────────────────
+
+    async def run(
+        self,
+        *,
+        concurrency: int = 200,
+        ordered: bool = False,
+        window: SendWindow | None = None,
+        max_rejected: int | None = None,
+        max_unknown: int | None = None,
+        max_attempts: int = 25,
+    ) -> RunReport:
+        """Send what is pending until nothing is, or a rule says stop; call it again to go on.
+
+        ``concurrency`` is the number of messages in flight. ``ordered`` sends the messages of each
+        client one after the other, in the order of the input. Outside of ``window`` nothing is
+        started. ``max_rejected`` and ``max_unknown`` stop the run at so many of them; a refused
+        key stops it at once. A message that is refused for now, or cannot leave this machine,
+        comes up again later, until ``max_attempts`` were made.
+
+        A cancellation starts nothing more and waits for what is in flight (the client's
+        ``deadline`` bounds that).
+
+        Raises:
+            UsageError: settings that cannot work, a second run at the same time, or a closed
+                client.
+            CampaignError: the ledger cannot be written; nothing was sent without its mark.
+        """
+        self._check_open()
+        engine, terms = engine_of(self._client)
+        if self._run is not None:
+            raise UsageError(
+                "This campaign is running already; its run() must end before the next."
+            )
+        rules = Rules(
+            concurrency=concurrency,
+            ordered=ordered,
+            window=window,
+            max_rejected=max_rejected,
+            max_unknown=max_unknown,
+            max_attempts=max_attempts,
+            clock=self._clock,
+        )
+        gone = partial(_is_gone, self._client)
+        self._run = Run(engine, terms, self._ledger, rules, gone, self._unrecorded)
+        try:
+            await self._record_late()
+            report = await self._run.run()
+            found, self._taken_over = self._taken_over, 0
+            return evolve(report, taken_over=report.taken_over + found)
+        finally:
+            self._run = None
+
+    async def _record_late(self) -> None:
+        """Write down the results that an earlier run could not, for want of space."""
+        while self._unrecorded:
+            await self._ledger.record(*self._unrecorded[-1])
+            self._unrecorded.pop()
+
+    def stop(self, reason: str = "stop() was called") -> None:
+        """End a run early: nothing more is started, what is in flight is finished and recorded.
+
+        Call it in the event loop; without a run it does nothing.
+        """
+        if self._run is not None:
+            self._run.stop(reason)
+
+    @property
+    def progress(self) -> Progress | None:
+        """The numbers of the present run; ``None`` when there is none."""
+        return None if self._run is None else self._run.progress
+
+    # ── looking, and settling what is unknown ─────────────────────────────────────────────────────
+
+    async def status(self) -> CampaignStatus:
+        """Count messages by state and reason."""
+        self._check_open()
+        return status_of(await self._ledger.counts(), await self._ledger.next_due())
+
+    async def export(
+        self,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+    ) -> int:
+        """Write one line for each input row to a CSV or JSON-lines file (by its suffix); return
+        how many.
+
+        A file of that name is replaced, once the new one is whole.
+
+        Raises:
+            UsageError: a name that says no format.
+            CampaignError: the file cannot be written, or the ledger not read.
+        """
+        self._check_open()
+        return await export(self._ledger, Path(path), format)
+
+    async def resolve(self, decision: Resolution | str | LookUp = Resolution.HOLD) -> ResolveReport:
+        """Settle the messages whose fate is unknown.
+
+        ``"hold"`` leaves them; ``"assume_sent"`` counts them as sent; ``"resend"`` makes them
+        pending again, and those that had arrived will arrive twice. A function, plain or async, is
+        called with the ``Line`` of each and returns one of the three; what it raises ends the
+        call, and what was decided before stays decided.
+
+        Raises:
+            UsageError: a decision that is none of these, or a run is under way.
+        """
+        self._check_open()
+        if self._run is not None:
+            raise UsageError(
+                "This campaign is running; settle what is unknown when its run() has ended."
+            )
+        return await resolve(self._ledger, decision)
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise UsageError(
+                "Open the campaign first: async with Campaign.open(url, client) as campaign."
+            )
+
+
+def _conflict(entry: Entry) -> BadRow:
+    return BadRow(
+        entry.line,
+        f"its client_ref {entry.client_ref!r} belongs to another message of this campaign",
+    )
+
+
+def _is_gone(client: AsyncBotsClient) -> bool:
+    try:
+        engine_of(client)
+    except UsageError:
+        return True
+    return False

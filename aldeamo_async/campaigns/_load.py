@@ -1,0 +1,148 @@
+"""From a source to batches of entries: files, mappings and ``Outgoing`` alike, checked before
+anything is sent.
+
+Rule 1: constant memory: one batch at a time, whatever the source.
+Rule 2: a file is read and checked in a worker thread; a source of your own stays in the event
+loop, which gets its turn every few hundred rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import checkpoint
+from attrs import frozen
+
+from .._errors import UsageError
+from .._files import BadRow, FileFault, Format, Record, RowMaker, Template, opened
+from .._models import Outgoing
+from .._settings import Dialect, Secret
+from .._wire import send_request
+from ._nouns import Entry
+
+Rows: TypeAlias = (
+    str
+    | Path
+    | Iterable[Outgoing | Mapping[str, Any]]
+    | AsyncIterable[Outgoing | Mapping[str, Any]]
+)
+
+BATCH: Final = 2_000  # rows of one transaction; larger ones save little and cost memory
+_ROWS_BETWEEN_CHECKPOINTS: Final = 200  # some milliseconds of checking
+_NO_KEY: Final = Secret("none")  # a request is built for its checks alone
+
+
+@frozen
+class EntryMaker:
+    """Turns rows into entries, by the rules that the client itself checks a message with."""
+
+    dialect: Dialect
+    channel: str | None = None
+    template: Template | None = None
+
+    def from_record(self, record: Record) -> Entry:
+        """Check one row of a file."""
+        row = RowMaker(self.dialect, self.channel, self.template).make(record)
+        if isinstance(row, BadRow):
+            given = (row.channel, row.client_id, record.cells.get("text", ""))
+            return _bad(row.line, row.problem, given, row.client_ref)
+        return self._entry(row.line, row.outgoing, row.client_ref)
+
+    def from_row(self, number: int, row: object) -> Entry:
+        """Check one row of another source; ``number`` is its place, from 1."""
+        if isinstance(row, Mapping):
+            return self.from_record(Record(number, number, dict(cast("Mapping[str, Any]", row))))
+        if not isinstance(row, Outgoing):
+            problem = f"A row is an Outgoing or a mapping of columns, not {type(row).__name__}."
+            return _bad(number, problem, ("", "", ""), None)
+        return self._entry(number, row, row.client_ref)
+
+    def _entry(self, line: int, outgoing: Outgoing, client_ref: str | None) -> Entry:
+        try:
+            params = send_request(outgoing, self.dialect, _NO_KEY).params
+        except UsageError as error:
+            given = (outgoing.channel, outgoing.client_id, outgoing.text)
+            return _bad(line, str(error), given, client_ref)
+        content = tuple(value for _, value in params)
+        return Entry(line, _reference(client_ref, content), *content)
+
+
+def _bad(line: int, problem: str, given: tuple[object, ...], client_ref: str | None) -> Entry:
+    """Keep what was given, whatever it was: somebody will want to mend the row."""
+    channel, client_id, text = map(str, given)
+    reference = _reference(client_ref, (channel, client_id, text, problem))
+    return Entry(line, reference, channel, client_id, text, problem)
+
+
+def _reference(client_ref: object, content: tuple[str, ...]) -> str:
+    """Return the reference that was given, or one that is the same for the same message."""
+    if client_ref is not None and client_ref != "":
+        return str(client_ref).encode("utf-8", "replace").decode()
+    joined = "\0".join(content).encode("utf-8", "replace")
+    return f"sha256:{hashlib.sha256(joined).hexdigest()[:32]}"
+
+
+def source_name(source: Rows) -> str:
+    """Return the name under which a source's rows are known: a file's own, without its folder."""
+    return Path(source).name if isinstance(source, str | Path) else ""
+
+
+async def batches(
+    source: Rows, form: Format | None, maker: EntryMaker
+) -> AsyncIterator[list[Entry]]:
+    """Yield the entries of a source, batch by batch."""
+    if isinstance(source, str | Path):
+        found = _of_file(Path(source), form, maker)
+    elif isinstance(source, AsyncIterable):
+        found = _of_rows(source, maker)
+    else:
+        found = _of_rows(_as_async(source), maker)
+    async for batch in found:
+        yield batch
+
+
+async def _of_file(
+    path: Path, form: Format | None, maker: EntryMaker
+) -> AsyncIterator[list[Entry]]:
+    with ExitStack() as stack:
+        records = await _in_thread(lambda: stack.enter_context(opened(path, form)))
+        entries = map(maker.from_record, records)
+        while batch := await _in_thread(lambda: list(islice(entries, BATCH))):
+            yield batch
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    try:
+        return await anyio.to_thread.run_sync(work)
+    except FileFault as fault:
+        raise UsageError(f"The file cannot be loaded: {fault}") from None
+
+
+async def _of_rows(rows: AsyncIterable[object], maker: EntryMaker) -> AsyncIterator[list[Entry]]:
+    batch: list[Entry] = []
+    number = 0
+    async for row in rows:
+        number += 1
+        batch.append(maker.from_row(number, row))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+        if number % _ROWS_BETWEEN_CHECKPOINTS == 0:
+            await checkpoint()
+    if batch:
+        yield batch
+
+
+async def _as_async(rows: object) -> AsyncIterator[object]:
+    kind = type(rows).__name__
+    if not isinstance(rows, Iterable) or isinstance(rows, bytes | Mapping):
+        raise UsageError(f"A campaign loads a file, or an iterable of rows, not {kind}.")
+    for row in cast("Iterable[object]", rows):
+        yield row

@@ -1,0 +1,327 @@
+"""The run loop: claim, permit, durable mark, send, record.
+
+Rule 1: nothing is sent whose mark is not durable, and a marked message runs to its end: it is
+shielded from cancellation, and its call's deadline bounds it.
+Rule 2: the permit comes before the mark, so that a kill leaves no more unknowns than there are
+messages in flight.
+Rule 3: one task takes messages and permits, in the ledger's order; an error of the ledger ends the
+run, and is raised after everything in flight was seen to.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from attrs import field, frozen
+
+from .._errors import AuthError, CampaignError, NotSent, UsageError
+from .._models import Outcome, Rejected
+from .._outcomes import send
+from ._judge import judge
+from ._lines import ClientLines
+from ._nouns import Job, Result, State
+from ._pace import Pace
+from ._report import Progress, RunReport, status_of
+from ._window import SendWindow
+
+if TYPE_CHECKING:
+    from anyio.abc import TaskGroup
+
+    from .._call import Engine, Terms
+    from ..limits import Permit
+    from ._ledger import Ledger
+
+# Messages of one claim: some tenths of a second of work, so a claim costs a message next to
+# nothing.
+CHUNK: Final = 500
+HEARTBEAT_SECONDS: Final = 10.0  # a third of a lease
+_DUE_SECONDS_MIN: Final = 0.05  # between two looks for something that is due
+
+
+@frozen(kw_only=True)
+class Rules:
+    """How a run goes about its work, and when it stops."""
+
+    concurrency: int = 200
+    ordered: bool = False
+    window: SendWindow | None = None
+    max_rejected: int | None = None
+    max_unknown: int | None = None
+    max_attempts: int = 25
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def __attrs_post_init__(self) -> None:
+        for name in ("concurrency", "max_attempts", "max_rejected", "max_unknown"):
+            value = getattr(self, name)
+            if value is None and name.startswith("max_"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name} must be a whole number above 0, not {value!r}.")
+
+
+class Run:
+    """One run of one campaign. ``stop()`` ends it early: what is in flight is finished and
+    recorded."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        terms: Terms,
+        ledger: Ledger,
+        rules: Rules,
+        client_is_gone: Callable[[], bool],
+        unrecorded: list[tuple[str, Result]],
+    ) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._ledger = ledger
+        self._rules = rules
+        self._client_is_gone = client_is_gone
+        self._unrecorded = unrecorded
+        self._token = secrets.token_hex(8)
+        self._chunk: deque[Job] = deque()
+        self._lines = ClientLines() if rules.ordered else None
+        self._failure: Exception | None = None
+        self._stopped: str | None = None
+        self._feeding = anyio.CancelScope()
+        self._fed = anyio.Event()
+        self._changed = anyio.Event()
+        self.progress = Progress()
+        self._pace = Pace(engine.limiter, rules.window, rules.clock, self.progress)
+
+    def stop(self, reason: str) -> None:
+        """Start nothing more; the first reason counts."""
+        if self._stopped is None:
+            self._stopped = reason
+        self._feeding.cancel()
+
+    async def run(self) -> RunReport:
+        """Send everything that is due, and wait for what is not, until nothing is pending or a
+        rule says stop."""
+        began = perf_counter()
+        taken_over = await self._ledger.take_over(self._token)
+        try:
+            async with anyio.create_task_group() as around:
+                around.start_soon(self._beat)
+                await self._send_all(around)
+                around.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True), suppress(CampaignError):
+                await self._ledger.release(self._token)
+        if self._failure is not None:
+            raise self._failure
+        return await self._report(taken_over, perf_counter() - began)
+
+    async def _send_all(self, around: TaskGroup) -> None:
+        """Feed from a task that may be cancelled, send from tasks that may not."""
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as sending:
+                around.start_soon(self._feed, sending)
+                await self._fed.wait()
+
+    async def _beat(self) -> None:
+        """Keep the leases; without them nothing more is started."""
+        while True:
+            await anyio.sleep(HEARTBEAT_SECONDS)
+            try:
+                kept = await self._ledger.renew(self._token)
+            except CampaignError as error:
+                self._fail(error)
+                return
+            if not kept:
+                self._chunk.clear()
+                self.stop("its leases were lost to another run")
+
+    async def _report(self, taken_over: int, seconds: float) -> RunReport:
+        done = self.progress
+        return RunReport(
+            sent=done.sent,
+            rejected=done.rejected,
+            unknown=done.unknown,
+            put_off=done.put_off,
+            taken_over=taken_over,
+            attempts=done.attempts,
+            seconds=seconds,
+            rate=done.done / seconds if seconds > 0 else 0.0,
+            reasons=dict(done.reasons),
+            phases=done.phases(),
+            stopped=self._stopped,
+            status=status_of(await self._ledger.counts(), await self._ledger.next_due()),
+        )
+
+    # ── the task that takes ───────────────────────────────────────────────────────────────────────
+
+    async def _feed(self, sending: TaskGroup) -> None:
+        try:
+            with self._feeding:
+                while (job := await self._next()) is not None:
+                    permit = await self._pace.permit()
+                    self.progress.in_flight += 1
+                    sending.start_soon(self._serve, job, permit)
+        except Exception as error:  # noqa: BLE001 - raised by run(), after what is in flight
+            self._fail(error)
+        except anyio.get_cancelled_exc_class():
+            self._stopped = "cancelled"
+            raise
+        finally:
+            self._fed.set()
+
+    async def _next(self) -> Job | None:
+        """Return the next message to send, once there is room for it; ``None`` when nothing is
+        left."""
+        while True:
+            if self.progress.in_flight >= self._rules.concurrency:
+                await self._next_change().wait()
+            elif self._lines is not None and (freed := self._lines.freed()) is not None:
+                return freed
+            elif self._lines is not None and self._lines.full:
+                await self._next_change().wait()
+            elif self._chunk:
+                job = self._chunk.popleft()
+                if await self._may_go(job):
+                    return job
+            elif not await self._claim():
+                return None
+
+    async def _may_go(self, job: Job) -> bool:
+        """Tell whether a message may start now; in an ordered run it may have to wait for its
+        client."""
+        if self._lines is None:
+            return True
+        wait = self._lines.wait(job, anyio.current_time())
+        if wait > 0:
+            await self._ledger.put_off(self._token, [job.id], wait)
+            return False
+        return self._lines.start(job)
+
+    async def _claim(self) -> bool:
+        """Fill the chunk, waiting until something is due; ``False`` when nothing is pending any
+        more."""
+        # Asked before the ledger is: what is in flight can become pending while it answers.
+        changed, idle = self._next_change(), not self.progress.in_flight
+        self._chunk.extend(await self._ledger.claim(self._token, CHUNK))
+        if self._chunk:
+            return True
+        due = await self._ledger.next_due()
+        if idle:
+            if due is None:
+                return False
+            self.progress.waiting = "put-off messages to come up again"
+        with anyio.move_on_after(None if due is None else max(due, _DUE_SECONDS_MIN)):
+            await changed.wait()
+        self.progress.waiting = None
+        return True
+
+    def _next_change(self) -> anyio.Event:
+        """Return what is set when the next message is done."""
+        self._changed = anyio.Event()
+        return self._changed
+
+    # ── the tasks that send ───────────────────────────────────────────────────────────────────────
+
+    async def _serve(self, job: Job, permit: Permit) -> None:
+        result = None
+        try:
+            result = await self._attempt(job, permit)
+        except Exception as error:  # noqa: BLE001 - raised by run(), after what is in flight
+            self._fail(error)
+        finally:
+            self.progress.in_flight -= 1
+        if self._lines is not None:
+            await self._next_in_line(self._lines, job, result)
+        self._changed.set()
+
+    async def _attempt(self, job: Job, permit: Permit) -> Result | None:
+        """Mark, send and record one message; ``None`` if it was not ours to send."""
+        spent, began = self.progress.spent, perf_counter()
+        try:
+            marked = await self._ledger.mark(self._token, job.id)
+        except BaseException:
+            permit.release()
+            raise
+        at_mark = perf_counter()
+        spent("mark", at_mark - began)
+        if not marked or self._stopped is not None:
+            permit.release()
+            if marked:
+                await self._write(Result(job.id, State.PENDING, attempts=0))
+            return None
+        outcome = await send(self._engine, self._terms, job.outgoing, permit)
+        at_answer = perf_counter()
+        spent("send", at_answer - at_mark)
+        result = self._judged(job, outcome)
+        await self._write(result)
+        spent("record", perf_counter() - at_answer)
+        return result
+
+    async def _write(self, result: Result) -> None:
+        try:
+            await self._ledger.record(self._token, result)
+        except CampaignError:
+            self._unrecorded.append((self._token, result))
+            raise
+
+    def _judged(self, job: Job, outcome: Outcome) -> Result:
+        if (
+            isinstance(outcome, Rejected)
+            and isinstance(outcome.error, UsageError)
+            and self._client_is_gone()
+        ):
+            self._fail(outcome.error)
+            return Result(job.id, State.PENDING, attempts=0)
+        result = judge(job, outcome, self._rules.max_attempts)
+        self._note(result, outcome)
+        return result
+
+    def _note(self, result: Result, outcome: Outcome) -> None:
+        """Count a result, and stop where a rule says so."""
+        done, rules = self.progress, self._rules
+        done.attempts += result.attempts
+        if result.reason:
+            done.reasons[result.reason] += 1
+        if isinstance(outcome, Rejected):
+            self._weigh(outcome)
+        if result.state is State.SENT:
+            done.sent += 1
+            self._pace.network_is_up()
+        elif result.state is State.PENDING:
+            done.put_off += 1
+        elif result.state is State.REJECTED:
+            done.rejected += 1
+            if rules.max_rejected is not None and done.rejected >= rules.max_rejected:
+                self.stop(f"{done.rejected} messages were rejected (max_rejected)")
+        else:
+            done.unknown += 1
+            if rules.max_unknown is not None and done.unknown >= rules.max_unknown:
+                self.stop(f"the fate of {done.unknown} messages is unknown (max_unknown)")
+
+    def _weigh(self, outcome: Rejected) -> None:
+        """Look at what a rejection says of all the messages to come."""
+        if isinstance(outcome.error, AuthError):
+            self.stop(f"the API refuses the key: {outcome.error}")
+        if isinstance(outcome.error, NotSent):
+            self._pace.network_is_down()
+
+    async def _next_in_line(self, lines: ClientLines, job: Job, result: Result | None) -> None:
+        """Let the client's next message go, or put all of them off behind this one."""
+        if result is None or result.state is not State.PENDING:
+            lines.finish(job)
+            return
+        behind = lines.put_off(job, anyio.current_time() + result.delay)
+        try:
+            await self._ledger.put_off(self._token, [later.id for later in behind], result.delay)
+        except CampaignError as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Keep the first error, and start nothing more."""
+        self._failure = self._failure or error
+        self.stop("an error")
+        self._changed.set()

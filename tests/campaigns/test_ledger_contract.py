@@ -1,0 +1,403 @@
+"""What the port promises, of every ledger: the same suite over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from aldeamo_async.campaigns import (
+    Aside,
+    Entry,
+    Ledger,
+    MemoryLedger,
+    Resolution,
+    Result,
+    SqliteLedger,
+    State,
+)
+from support.campaigns import PHONE, HandClock, entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.real_clock
+
+LEDGERS = ["memory", "sqlite"]
+ODD_TEXTS = ["nul \0 inside", "¡Hola! 👋🏽", "quotes \" ' \\ and {braces}", "a\r\nb\tc", "\x1f\x7f"]
+# Long enough for every lease to run out, short enough to stay in the same day.
+LATER_SECONDS = 3600.0
+
+Opened = Callable[[], AbstractAsyncContextManager[Ledger]]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(params=LEDGERS)
+def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Opened:
+    """Opens one and the same ledger, one time after the other."""
+    if request.param == "memory":
+        ledger: Ledger = MemoryLedger(clock=clock)
+    else:
+        ledger = SqliteLedger(tmp_path / "promo.db", clock=clock)
+
+    @asynccontextmanager
+    async def open_it() -> AsyncIterator[Ledger]:
+        await ledger.open()
+        try:
+            yield ledger
+        finally:
+            await ledger.aclose()
+
+    return open_it
+
+
+async def states(ledger: Ledger) -> dict[str, int]:
+    counts = await ledger.counts()
+    return {str(state): number for state, number in counts.states.items() if number}
+
+
+async def sent(ledger: Ledger, token: str, message: int) -> None:
+    assert await ledger.mark(token, message)
+    await ledger.record(token, Result(message, State.SENT, message_id="32"))
+
+
+async def test_it_is_a_ledger(opened: Opened) -> None:
+    """Each implements the port."""
+    async with opened() as ledger:
+        assert isinstance(ledger, Ledger)
+
+
+async def test_what_is_added_comes_back_in_order(opened: Opened) -> None:
+    """A claim returns the messages in the order of the input, with their texts untouched."""
+    async with opened() as ledger:
+        rows = [Entry(n, f"r{n}", "sms", PHONE, text) for n, text in enumerate(ODD_TEXTS, 1)]
+        assert (await ledger.add("a.csv", rows)).added == len(rows)
+        jobs = await ledger.claim("t1", 100)
+        assert [job.outgoing.text for job in jobs] == ODD_TEXTS
+        assert [job.outgoing.client_ref for job in jobs] == [row.client_ref for row in rows]
+        assert [job.id for job in jobs] == sorted(job.id for job in jobs)
+        assert {(job.outgoing.channel, job.outgoing.client_id) for job in jobs} == {("sms", PHONE)}
+
+
+async def test_the_same_rows_again_add_nothing(opened: Opened) -> None:
+    """Loading a file twice leaves one message, and one line, for each row."""
+    async with opened() as ledger:
+        assert (await ledger.add("a.csv", entries(5))).added == 5
+        again = await ledger.add("a.csv", entries(7))
+        assert (again.added, again.duplicates, again.conflicts) == (2, 5, ())
+        assert len(await ledger.lines(0, 100)) == 7
+
+
+async def test_a_duplicate_row_is_kept_aside(opened: Opened) -> None:
+    """The same message in another row is one message, and two lines of the export."""
+    async with opened() as ledger:
+        await ledger.add("a.csv", entries(2))
+        again = Entry(9, "ref-1", "sms", PHONE, "Hola 1")
+        for _ in range(2):
+            assert (await ledger.add("a.csv", [again])).duplicates == 1
+        lines = await ledger.lines(0, 100)
+        assert [(line.line, line.state) for line in lines] == [
+            (1, State.PENDING),
+            (2, State.PENDING),
+            (9, Aside.DUPLICATE),
+        ]
+        assert "line 1" in lines[-1].detail
+
+
+async def test_a_reference_names_one_message(opened: Opened) -> None:
+    """Another message under a known reference is refused, and reported."""
+    async with opened() as ledger:
+        await ledger.add("a.csv", entries(1))
+        other = Entry(2, "ref-1", "sms", PHONE, "Adiós")
+        added = await ledger.add("a.csv", [other, *entries(1, start=3)])
+        assert (added.added, added.duplicates, added.conflicts) == (1, 0, (other,))
+        assert (await ledger.counts()).aside[Aside.CONFLICT] == 1
+        assert await states(ledger) == {"pending": 2}
+
+
+async def test_a_bad_row_is_never_claimed(opened: Opened) -> None:
+    """A row with a problem is counted and exported, however often it is loaded, but never sent."""
+    async with opened() as ledger:
+        bad = Entry(1, "x", "sms", "", "", "A client id is empty.")
+        for _ in range(2):
+            await ledger.add("a.csv", [bad, *entries(1, start=2)])
+        assert [job.outgoing.text for job in await ledger.claim("t1", 10)] == ["Hola 2"]
+        assert (await ledger.counts()).aside == {
+            Aside.INVALID: 1,
+            Aside.DUPLICATE: 0,
+            Aside.CONFLICT: 0,
+        }
+        lines = await ledger.lines(0, 10)
+        assert [(line.line, line.state, line.detail) for line in lines] == [
+            (1, Aside.INVALID, "A client id is empty."),
+            (2, State.PENDING, ""),
+        ]
+
+
+async def test_lines_come_in_pages(opened: Opened) -> None:
+    """An export reads on after the last id it saw."""
+    async with opened() as ledger:
+        await ledger.add("a.csv", entries(5))
+        first = await ledger.lines(0, 3)
+        rest = await ledger.lines(first[-1].id, 3)
+        assert [line.line for line in (*first, *rest)] == [1, 2, 3, 4, 5]
+        assert {line.source for line in first} == {"a.csv"}
+
+
+async def test_two_claims_never_share_a_message(opened: Opened) -> None:
+    """What one token holds, no other is given."""
+    async with opened() as ledger:
+        await ledger.add("", entries(5))
+        mine = await ledger.claim("t1", 3)
+        others = await ledger.claim("t2", 3)
+        assert (len(mine), len(others)) == (3, 2)
+        assert not {job.id for job in mine} & {job.id for job in others}
+        assert await ledger.claim("t3", 3) == []
+
+
+async def test_what_is_released_can_be_claimed(opened: Opened) -> None:
+    """A token that lets go leaves what it did not mark to others."""
+    async with opened() as ledger:
+        await ledger.add("", entries(3))
+        first, *_ = await ledger.claim("t1", 3)
+        await ledger.claim("t2", 3)
+        await sent(ledger, "t1", first.id)
+        await ledger.release("t1")
+        assert [job.id for job in await ledger.claim("t3", 3)] == [first.id + 1, first.id + 2]
+
+
+async def test_only_the_holder_marks_and_only_once(opened: Opened) -> None:
+    """A mark is a compare-and-set: of many who try, the one that holds the claim wins, once."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        won: list[str] = []
+
+        async def attempt(token: str) -> None:
+            if await ledger.mark(token, job.id):
+                won.append(token)
+
+        async with anyio.create_task_group() as tasks:
+            for token in ("t2", "t1", "t1", "t3"):
+                tasks.start_soon(attempt, token)
+        assert won == ["t1"]
+        assert await states(ledger) == {"attempting": 1}
+
+
+async def test_many_marks_and_results_at_once(opened: Opened) -> None:
+    """Concurrent writers all get their own answer."""
+    async with opened() as ledger:
+        await ledger.add("", entries(50))
+        jobs = await ledger.claim("t1", 50)
+        async with anyio.create_task_group() as tasks:
+            for job in jobs:
+                tasks.start_soon(sent, ledger, "t1", job.id)
+        assert await states(ledger) == {"sent": 50}
+
+
+@pytest.mark.parametrize("state", [State.SENT, State.REJECTED, State.UNKNOWN])
+async def test_a_result_stays(opened: Opened, clock: HandClock, state: State) -> None:
+    """A result is on record with all its values after the ledger was opened anew."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        await ledger.mark("t1", job.id)
+        odd = "half a pair \ud83d"
+        await ledger.record("t1", Result(job.id, state, 3, "ApiError 7", odd, "32"))
+    async with opened() as ledger:
+        (line,) = await ledger.lines(0, 1)
+        assert (line.state, line.attempts, line.reason, line.message_id) == (
+            state,
+            3,
+            "ApiError 7",
+            "32",
+        )
+        assert line.detail.startswith("half a pair")
+        assert line.updated == clock.now
+        assert (await ledger.counts()).reasons == {state: {"ApiError 7": 1}}
+
+
+async def test_a_result_needs_the_token_that_marked(opened: Opened) -> None:
+    """A result of anybody else changes nothing."""
+    async with opened() as ledger:
+        await ledger.add("", entries(2))
+        first, second = await ledger.claim("t1", 2)
+        await ledger.mark("t1", first.id)
+        await ledger.record("t2", Result(first.id, State.SENT))
+        await ledger.record("t1", Result(second.id, State.SENT))
+        assert await states(ledger) == {"pending": 1, "attempting": 1}
+
+
+async def test_refused_for_now_comes_up_later(opened: Opened, clock: HandClock) -> None:
+    """A message that goes back to pending is due after its delay, and not before."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        await ledger.mark("t1", job.id)
+        await ledger.record("t1", Result(job.id, State.PENDING, 2, "RateLimited", delay=20.0))
+        assert await ledger.claim("t1", 1) == []
+        assert await ledger.next_due() == 20.0
+        clock.now += 20.0
+        (again,) = await ledger.claim("t1", 1)
+        assert (again.id, again.attempts) == (job.id, 2)
+
+
+async def test_what_is_put_off_comes_up_later(opened: Opened, clock: HandClock) -> None:
+    """A claimed message can be given back until later, by its holder alone."""
+    async with opened() as ledger:
+        await ledger.add("", entries(2))
+        first, second = await ledger.claim("t1", 2)
+        await ledger.put_off("t2", [first.id], 5.0)
+        await ledger.put_off("t1", [second.id], 5.0)
+        assert not await ledger.mark("t1", second.id)
+        assert await ledger.mark("t1", first.id)
+        clock.now += 5.0
+        assert [job.id for job in await ledger.claim("t1", 2)] == [second.id]
+
+
+async def test_a_message_given_back_unsent_has_no_attempt(opened: Opened) -> None:
+    """A mark that nothing followed is taken back, count and all."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        await ledger.mark("t1", job.id)
+        await ledger.record("t1", Result(job.id, State.PENDING, attempts=0))
+        assert (await ledger.claim("t1", 1))[0].attempts == 0
+
+
+async def test_next_due_of_an_empty_ledger(opened: Opened) -> None:
+    """Nothing pending is never due; something pending is due at once."""
+    async with opened() as ledger:
+        assert await ledger.next_due() is None
+        await ledger.add("", entries(1))
+        assert await ledger.next_due() == 0.0
+        (job,) = await ledger.claim("t1", 1)
+        await sent(ledger, "t1", job.id)
+        assert await ledger.next_due() is None
+
+
+async def test_the_marks_of_the_dead_become_unknown(opened: Opened, clock: HandClock) -> None:
+    """What a dead run had marked is unknown; what it had only claimed is free."""
+    async with opened() as ledger:
+        await ledger.add("", entries(3))
+        first, *_ = await ledger.claim("t1", 3)
+        await ledger.mark("t1", first.id)
+    clock.now += LATER_SECONDS
+    ledger_again = opened()
+    async with ledger_again as ledger:
+        await ledger.release("t1")
+        assert await ledger.take_over("t2") == 1
+        assert await ledger.take_over("t2") == 0
+        assert await states(ledger) == {"pending": 2, "unknown": 1}
+        assert (await ledger.counts()).reasons == {State.UNKNOWN: {"interrupted": 1}}
+        assert len(await ledger.claim("t2", 3)) == 2
+
+
+async def test_my_own_marks_are_not_taken_over(opened: Opened, clock: HandClock) -> None:
+    """A takeover leaves alone what its own token marked."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        await ledger.mark("t1", job.id)
+        clock.now += LATER_SECONDS
+        assert await ledger.take_over("t1") == 0
+
+
+async def test_one_who_comes_back_settles_its_own_unknown(opened: Opened, clock: HandClock) -> None:
+    """A run that was only asleep still knows the fate of what was taken from it."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        await ledger.mark("t1", job.id)
+        clock.now += LATER_SECONDS
+        await ledger.take_over("t2")
+        await ledger.record("t1", Result(job.id, State.SENT))
+        assert await states(ledger) == {"sent": 1}
+
+
+@pytest.mark.parametrize(
+    ("resolution", "expected"),
+    [
+        (Resolution.HOLD, {"unknown": 2}),
+        (Resolution.ASSUME_SENT, {"sent": 2}),
+        (Resolution.RESEND, {"pending": 2}),
+    ],
+)
+async def test_all_unknowns_are_settled(
+    opened: Opened, resolution: Resolution, expected: dict[str, int]
+) -> None:
+    """One decision for all, after which late news from a dead run changes nothing."""
+    async with opened() as ledger:
+        await ledger.add("", entries(3))
+        jobs = await ledger.claim("t1", 2)
+        for job in jobs:
+            await ledger.mark("t1", job.id)
+            await ledger.record("t1", Result(job.id, State.UNKNOWN))
+        assert await ledger.resolve(resolution) == 2
+        assert await states(ledger) == {"pending": 1} | {
+            state: number + (state == "pending") for state, number in expected.items()
+        }
+        if resolution is not Resolution.HOLD:
+            await ledger.record("t1", Result(jobs[0].id, State.REJECTED))
+            assert "rejected" not in await states(ledger)
+
+
+async def test_one_unknown_is_settled(opened: Opened) -> None:
+    """A decision can be about chosen messages, and only about unknown ones."""
+    async with opened() as ledger:
+        await ledger.add("", entries(3))
+        first, second, third = await ledger.claim("t1", 3)
+        for job in (first, second):
+            await ledger.mark("t1", job.id)
+            await ledger.record("t1", Result(job.id, State.UNKNOWN))
+        assert [line.id for line in await ledger.unknowns(0, 10)] == [first.id, second.id]
+        assert await ledger.resolve(Resolution.RESEND, [second.id, third.id]) == 1
+        assert [line.id for line in await ledger.unknowns(0, 10)] == [first.id]
+        assert await ledger.unknowns(first.id, 10) == []
+        assert [job.id for job in await ledger.claim("t2", 9)] == [second.id]
+
+
+async def test_renew_keeps_a_claim(opened: Opened, clock: HandClock) -> None:
+    """A holder that renews in time keeps what it holds."""
+    async with opened() as ledger:
+        await ledger.add("", entries(1))
+        (job,) = await ledger.claim("t1", 1)
+        for _ in range(5):
+            clock.now += 20.0
+            assert await ledger.renew("t1")
+        assert await ledger.claim("t2", 1) == []
+        assert await ledger.mark("t1", job.id)
+
+
+async def test_a_cancelled_caller_tears_nothing_apart(opened: Opened) -> None:
+    """Callers that are cancelled leave the ledger working for all others."""
+    async with opened() as ledger:
+        await ledger.add("", entries(20))
+        jobs = await ledger.claim("t1", 20)
+        async with anyio.create_task_group() as tasks:
+            for job in jobs:
+                tasks.start_soon(ledger.mark, "t1", job.id)
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+        await ledger.add("", entries(1, start=100))
+        (fresh, *_) = [j for j in await ledger.claim("t2", 30) if j.outgoing.text == "Hola 100"]
+        await sent(ledger, "t2", fresh.id)
+        found = await states(ledger)
+        assert sum(found.values()) == 21
+        assert found["sent"] == 1
+
+
+async def test_closing_twice_is_harmless(opened: Opened) -> None:
+    """A closed ledger may be closed again, and shows itself in any state."""
+    async with opened() as ledger:
+        assert repr(ledger)
+        await ledger.aclose()
+        await ledger.aclose()

@@ -1,0 +1,43 @@
+"""What the tests of campaigns share: entries, clients against a sandbox, a clock moved by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aldeamo_async import AsyncBotsClient, Outgoing
+from aldeamo_async.campaigns import Entry
+from aldeamo_async.sandbox import Sandbox, SandboxTransport
+
+if TYPE_CHECKING:
+    from aldeamo_async.sandbox import Weather
+
+PHONE = "573000000001"
+
+
+def entries(count: int, start: int = 1) -> list[Entry]:
+    """Good rows, each to the same phone with a text of its own."""
+    return [Entry(n, f"ref-{n}", "sms", PHONE, f"Hola {n}") for n in range(start, start + count)]
+
+
+def messages(count: int, clients: int = 100) -> list[Outgoing]:
+    """Messages to `clients` phones in turn, each with a text of its own."""
+    return [Outgoing("sms", f"5730000000{n % clients:02}", f"Hola {n}") for n in range(count)]
+
+
+def sandbox_client(
+    weather: Weather | None = None, **options: object
+) -> tuple[Sandbox, AsyncBotsClient]:
+    """A sandbox, and a client that talks to it inside this process."""
+    sandbox = Sandbox(weather=weather)
+    client = AsyncBotsClient("test-key", transport=SandboxTransport(sandbox), **options)  # type: ignore[arg-type]
+    return sandbox, client
+
+
+class HandClock:
+    """Seconds that pass when told to."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
