@@ -18,8 +18,8 @@ PROJECT = PYPROJECT["project"]
 # The tests must see the installed wheel: no current directory on sys.path, nor in child processes.
 WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 
-# What takes seconds measures time or memory, or draws thousands of examples: `tests` does that once.
-# For all of it with other dependencies: `nox -s oldest -- -m ""`.
+# What takes seconds measures time or memory, or draws thousands of examples: `tests` alone does
+# that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow"]
 
 # The wheel of this run, once it is built.
