@@ -8,7 +8,7 @@ from inspect import get_annotations, isclass
 from typing import get_type_hints
 
 from ._bulk import Outcomes
-from ._client import AsyncBotsClient, ClientStats
+from ._client import AsyncBotsClient
 from ._drift import Drift
 from ._errors import (
     AldeamoError,
@@ -39,6 +39,7 @@ from ._models import (
 )
 from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
+from ._stats import ClientStats
 from .campaigns import Campaign, LoadReport, RunReport, SendWindow
 from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
 

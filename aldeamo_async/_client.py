@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ._bulk import Outcomes
 from ._call import Engine, Terms
@@ -22,9 +22,10 @@ from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChann
 from ._outcomes import read_all, read_each, send
 from ._retry import RetryBudget, RetryPolicy
 from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
+from ._stats import ClientStats, stats_of
 from ._wire import messages_request, users_request
-from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
-from .transports import LaneStats, LaneTransport, as_transport
+from .limits import Permit, RateLimiter, TokenBucket
+from .transports import as_transport
 
 if TYPE_CHECKING:
     import ssl
@@ -35,27 +36,6 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE: Final = "ALDEAMO_API_KEY"
 URL_VARIABLE: Final = "ALDEAMO_BASE_URL"
-
-
-@frozen
-class ClientStats:
-    """A client at one moment, over all its views; plain numbers that pickle, for health checks.
-
-    The counts are of calls since the start (``retries``: of further attempts); ``cancelled`` calls
-    ended without an outcome. ``budget_left`` is in tokens of the retry budget. ``lanes`` is
-    ``None`` for a transport of your own.
-    """
-
-    in_flight: int
-    sent: int
-    rejected: int
-    unknown: int
-    reads: int
-    retries: int
-    cancelled: int
-    budget_left: float
-    limiter: LimiterStats
-    lanes: LaneStats | None
 
 
 class AsyncBotsClient:
@@ -267,19 +247,7 @@ class AsyncBotsClient:
 
     def stats(self) -> ClientStats:
         """Return the present numbers; cheap enough for every health check."""
-        tally, carrier = self._engine.tally, self._engine.transport
-        return ClientStats(
-            in_flight=tally.in_flight,
-            sent=tally.sent,
-            rejected=tally.rejected,
-            unknown=tally.unknown,
-            reads=tally.reads,
-            retries=tally.retries,
-            cancelled=tally.cancelled,
-            budget_left=self._engine.budget.left,
-            limiter=self._engine.limiter.snapshot(),
-            lanes=carrier.stats() if isinstance(carrier, LaneTransport) else None,
-        )
+        return stats_of(self._engine)
 
     @property
     def _settings(self) -> Settings:
