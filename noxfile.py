@@ -39,7 +39,8 @@ def group(*names: str) -> list[str]:
 def build_wheel(session: nox.Session) -> str:
     """Build the wheel, once for all sessions of a run."""
     if not BUILT:
-        folder = Path(session.cache_dir, "wheel")
+        # By session, so that two runs of nox side by side do not build into one folder.
+        folder = Path(session.cache_dir, "wheel", session.name)
         shutil.rmtree(folder, ignore_errors=True)
         session.run("pip", "wheel", "-q", "--no-deps", "-w", str(folder), ".", silent=True)
         BUILT.extend(folder.resolve().glob("*.whl"))
