@@ -9,6 +9,8 @@ import os
 import pty
 import subprocess
 import sys
+import termios
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -246,6 +248,10 @@ def on_terminal(arguments: list[str], asked: bytes, typed: bytes, *, url: str) -
         screen = b""
         while asked not in screen:
             screen += os.read(master, 65536)
+        # The question is on the screen a moment before the echo is off, and switching that off
+        # throws away what was typed until then.
+        while termios.tcgetattr(master)[3] & termios.ECHO:
+            time.sleep(0.01)
         os.write(master, typed)
         code = process.wait(30)
     with contextlib.suppress(OSError):  # EIO: the other side has closed the terminal
