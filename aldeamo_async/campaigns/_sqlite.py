@@ -190,9 +190,9 @@ class SqliteLedger:
 
     def _write(self, marks: list[_Mark], records: list[_Record]) -> dict[int, Any]:
         """Write marks and results; return the answer for the id of each operation."""
-        # The first to ask for a message is the only one, and only if it holds the claim.
-        first = {op.message: op for op in reversed(marks)}
-        mine = [op for op in first.values() if self._held.get(op.message) == op.token]
+        # Of those who hold the claim of a message, the first to ask is the only one to get it.
+        holders = [op for op in marks if self._held.get(op.message) == op.token]
+        mine = list({op.message: op for op in reversed(holders)}.values())
         now = self._clock()
         written = self._try(lambda connection: sql.write(connection, now, mine, records))
         if isinstance(written, Exception):

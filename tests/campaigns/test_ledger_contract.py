@@ -186,7 +186,7 @@ async def test_only_the_holder_marks_and_only_once(opened: Opened) -> None:
                 won.append(token)
 
         async with anyio.create_task_group() as tasks:
-            for token in ("t2", "t1", "t1", "t3"):
+            for token in ("t2", "t3", "t1", "t1"):  # the holder comes third, in a later batch
                 tasks.start_soon(attempt, token)
         assert won == ["t1"]
         assert await states(ledger) == {"attempting": 1}
