@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .._client import AsyncBotsClient
-from .._files import Format
 from ..campaigns import Campaign, CampaignStatus, LoadReport, Resolution, ResolveReport, State
 from ._campaign_run import run
 from ._common import SANDBOX_KEY, Common, common, common_options
 from ._exit import Exit, explained
+from ._row_options import format_option, row_options
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from .._files import Format
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _BAD_ROWS_SHOWN: Final = 10
@@ -61,14 +63,7 @@ def _say(options: Common, document: dict[str, Any], lines: list[str]) -> None:
 @common_options(hidden=True)
 @click.argument("url")
 @click.argument("file", type=_FILE)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(get_args(Format)),
-    help="Format of FILE. Default: by its suffix, else by its first character.",
-)
-@click.option("--channel", help="The channel of rows that name none: facebook, sms or web.")
-@click.option("--template", help="Make the text from columns: 'Hola {name}, ...'.")
+@row_options
 def load(
     url: str, file: Path, form: Format | None, channel: str | None, template: str | None
 ) -> None:
@@ -143,12 +138,7 @@ def status_lines(found: CampaignStatus) -> list[str]:
 @common_options(hidden=True)
 @click.argument("url")
 @click.argument("file", type=_FILE)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(get_args(Format)),
-    help="Format of FILE. Default: by its suffix.",
-)
+@format_option("by its suffix")
 def export(url: str, file: Path, form: Format | None) -> None:
     """Write one line for each input row to FILE, with what became of it."""
     options = common()

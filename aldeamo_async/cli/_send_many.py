@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -19,6 +19,7 @@ from ._common import Common, common, common_options
 from ._exit import Exit, Failure, explained
 from ._report import bad_lines, check_document, check_lines
 from ._results import STDOUT, results_to
+from ._row_options import row_options
 
 _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
 _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
@@ -27,14 +28,7 @@ _ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 @click.command("send-many")
 @common_options(hidden=True)
 @click.argument("file", type=_PATH)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(get_args(Format)),
-    help="Format of FILE. Default: by its suffix, else by its first character.",
-)
-@click.option("--channel", help="The channel of rows that name none: facebook, sms or web.")
-@click.option("--template", help="Make the text from columns: 'Hola {name}, ...'.")
+@row_options
 @click.option(
     "--rate", type=_ABOVE_ZERO, help="Messages a second at most. Default: as fast as it goes."
 )
