@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RowT = TypeVar("RowT", User, Message)
 
 # About a millisecond of work: long lists must not keep other tasks waiting.
-_ROWS_BETWEEN_CHECKPOINTS: Final = 300
+_ROWS_BETWEEN_CHECKPOINTS: Final = 250
 
 
 async def read_all(

@@ -44,6 +44,7 @@ class RowStream:
         self._pending: list[bytes] = []  # behind the last bracket: there can be no row's end
         self._text = ""
         self._at = 0  # where in the text the next thing begins
+        self._behind_row = False
         self._enough = 0  # characters to wait for
         self._head = b""
         self._tail: list[bytes] = []
@@ -144,17 +145,19 @@ class RowStream:
             self._close_list(at)
 
     def _read_row(self, rows: list[Any]) -> None:
-        """Read one row and the comma or bracket behind it."""
-        row, at = _decode(self._text, self._skip(self._at))
-        at = self._skip(at)
-        sign = self._text[at]
-        if sign not in ",]":
-            raise Malformed("body: not JSON")
+        """Read the comma or bracket behind a row, and the next row."""
+        if self._behind_row:
+            at = self._skip(self._at)
+            sign = self._text[at]
+            if sign == "]":
+                self._close_list(at)
+                return
+            if sign != ",":
+                raise Malformed("body: not JSON")
+            self._at, self._behind_row = at + 1, False
+        row, self._at = _decode(self._text, self._skip(self._at))
         rows.append(row)
-        if sign == "]":
-            self._close_list(at)
-        else:
-            self._at = at + 1
+        self._behind_row = True
 
     def _close_list(self, at: int) -> None:
         self.stage = Stage.TAIL
