@@ -136,7 +136,7 @@ def contenders() -> dict[str, Callable[[bytes], Any]]:
         found["values only: orjson"] = with_orjson()
     found["rows as they come: ours"] = stream_alone
     if find_spec("ijson"):
-        found["rows as they come: ijson"] = ijson_alone
+        found["rows as they come: ijson push"] = ijson_alone
     return found
 
 
@@ -156,7 +156,7 @@ def main() -> None:
     print(f"{users:,} users, {len(body) / 1e6:.1f} MB; speed as a multiple of the first line")
     for name, seconds in best.items():
         print(
-            f"  {name:<26} {base / seconds:5.2f} x  {seconds / users * 1e6:5.2f} us of CPU a user"
+            f"  {name:<30} {base / seconds:5.2f} x  {seconds / users * 1e6:5.2f} us of CPU a user"
         )
 
 
