@@ -64,8 +64,8 @@ def aldeamo_sandbox(
 def aldeamo_client_options() -> dict[str, Any]:
     """Options of the test's `AsyncBotsClient`, such as `{"deadline": 5}`; override it to give some.
 
-    Without any, the client waits between attempts only as long as the API asks for, and a second
-    for an answer; all else is as in production.
+    Without any, the client waits between attempts only as long as the API asks for, does not slow
+    down afterwards, and waits a second for an answer; all else is as in production.
     """
     return {}
 

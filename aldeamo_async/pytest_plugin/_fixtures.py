@@ -7,6 +7,7 @@ trio; a client is closed without a loop, which is right for the sandbox alone, a
 from __future__ import annotations
 
 import difflib
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,14 +16,15 @@ from anyio.from_thread import start_blocking_portal
 from .._client import AsyncBotsClient, abandon
 from .._errors import UsageError
 from .._retry import RetryPolicy
+from ..limits import TokenBucket
 from ..sandbox import Fault, Sandbox, SandboxTransport, Weather
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     import pytest
 
-# A name that no resolver knows (RFC 6761): were the sandbox not in its place, nothing could be sent.
+# A name that no resolver knows (RFC 6761): without the sandbox nothing could be sent.
 _BASE_URL: Final = "https://sandbox.invalid/bots"
 _KEY: Final = "test-key"
 _TIMEOUT: Final = 1.0  # seconds; only a fault that hangs ever takes it
@@ -30,13 +32,15 @@ _TIMEOUT: Final = 1.0  # seconds; only a fault that hangs ever takes it
 
 def key_of(options: Mapping[str, Any]) -> str:
     """Return the key that a sandbox of these options asks for."""
-    return options.get("api_key", _KEY)
+    return str(options.get("api_key", _KEY))
 
 
 def make_sandbox(marker: pytest.Mark | None, options: Mapping[str, Any]) -> Sandbox:
     """Return a sandbox of these options, in the weather of the marker if there is one."""
-    weather = {} if marker is None else {"weather": _weather_of(marker)}
-    return Sandbox(**{"api_key": _KEY} | dict(options) | weather)
+    chosen: dict[str, Any] = {"api_key": _KEY, **options}
+    if marker is not None:
+        chosen["weather"] = _weather_of(marker)
+    return Sandbox(**chosen)
 
 
 def _weather_of(marker: pytest.Mark) -> Weather:
@@ -72,13 +76,12 @@ def fault_of(value: object) -> Fault | None:
 
 
 @contextmanager
-def client_of(
-    sandbox: Sandbox, key: str, options: Mapping[str, Any]
-) -> Iterator[AsyncBotsClient]:
+def client_of(sandbox: Sandbox, key: str, options: Mapping[str, Any]) -> Generator[AsyncBotsClient]:
     """Give a client of a sandbox in process, patient enough for a test and no more."""
     defaults: dict[str, Any] = {
         "api_key": key,
         "base_url": _BASE_URL if "dialect" not in options else None,
+        "limiter": TokenBucket(math.inf, adaptive=False),
         "retry": RetryPolicy(wait=_at_once),
         "timeout": _TIMEOUT,
         "transport": SandboxTransport(sandbox),
@@ -95,7 +98,7 @@ def _at_once(_: object) -> float:
 
 
 @contextmanager
-def served(sandbox: Sandbox) -> Iterator[str]:
+def served(sandbox: Sandbox) -> Generator[str]:
     """Serve a sandbox on a loopback socket, from threads of its own, and give its base URL."""
     from ..sandbox import serve  # here, for it needs the extra `sandbox`
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 class RealNetworkError(AssertionError):
@@ -29,7 +29,7 @@ class NetworkGuard:
         self.refused: list[str] = []
 
     @contextmanager
-    def watch(self) -> Iterator[list[str]]:
+    def watch(self) -> Generator[list[str]]:
         """Collect the refusals of one test, and fail it when there were any."""
         yield self.refused
         seen = "\n".join(self.refused)
@@ -74,7 +74,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def guarded_sockets() -> Iterator[NetworkGuard]:
+def guarded_sockets() -> Generator[NetworkGuard]:
     """Put a `NetworkGuard` in front of the socket module, and take it away again."""
     guard = NetworkGuard()
     with pytest.MonkeyPatch.context() as patch:

@@ -6,7 +6,9 @@ Every inner suite is a pytest of its own, with warnings as errors.
 from __future__ import annotations
 
 import textwrap
+
 import pytest
+
 SUITE = """
 import pytest
 
@@ -184,7 +186,7 @@ def test_a_marker_on_a_module_suits_whoever_has_a_sandbox(suite: pytest.Pytester
 
 
 def test_pytest_starts_without_the_package(suite: pytest.Pytester) -> None:
-    """When a conftest is read, and in tests that use no fixture of ours, nothing of it is loaded."""
+    """Nothing of it is loaded for a conftest, nor for tests that use no fixture of ours."""
     suite.makeconftest("import sys\nassert 'aldeamo_async' not in sys.modules\n")
     suite.makepyfile(
         """
