@@ -4,7 +4,7 @@ ALDEAMO_API_KEY=... uvicorn fastapi_app:app
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ from aldeamo_async import (
     RateLimited,
     UsageError,
 )
+from aldeamo_async.campaigns import State
 
 LEDGERS = Path("campaigns")
 log = logging.getLogger(__name__)
@@ -47,10 +48,15 @@ class Campaigns:
             # This returns once the messages are in the ledger: what our caller is told we took
             # survives a crash. Taking the same ones again adds none, so a caller that got no
             # answer may simply ask again.
-            return await self._tasks.start(self._run, name, messages)
+            taken: dict[str, int] = await self._tasks.start(self._run, name, messages)
+            return taken
 
     async def _run(
-        self, name: str, messages: Iterable[dict[str, str]], *, task_status: TaskStatus
+        self,
+        name: str,
+        messages: Iterable[dict[str, str]],
+        *,
+        task_status: TaskStatus[dict[str, int]],
     ) -> None:
         async with self._open(name) as campaign:
             loaded = await campaign.load(messages)
@@ -64,12 +70,12 @@ class Campaigns:
             finally:
                 del self._running[name]
 
-    async def counts(self, name: str) -> dict[str, int]:
+    async def counts(self, name: str) -> Mapping[State, int]:
         async with self._opening:
             if running := self._running.get(name):
-                return dict((await running.status()).counts)
+                return (await running.status()).counts
             async with self._open(name) as campaign:
-                return dict((await campaign.status()).counts)
+                return (await campaign.status()).counts
 
     async def resume(self) -> None:
         for ledger in LEDGERS.glob("*.db"):
@@ -100,11 +106,13 @@ app = FastAPI(lifespan=lifespan)
 
 
 def get_client(request: Request) -> AsyncBotsClient:
-    return request.state.client
+    client: AsyncBotsClient = request.state.client
+    return client
 
 
 def get_campaigns(request: Request) -> Campaigns:
-    return request.state.campaigns
+    campaigns: Campaigns = request.state.campaigns
+    return campaigns
 
 
 Client = Annotated[AsyncBotsClient, Depends(get_client)]
@@ -132,7 +140,7 @@ async def start_campaign(
 
 
 @app.get("/campaigns/{name}")
-async def campaign_counts(name: Name, campaigns: Background) -> dict[str, int]:
+async def campaign_counts(name: Name, campaigns: Background) -> Mapping[State, int]:
     if not (LEDGERS / f"{name}.db").exists():
         raise HTTPException(404, "No such campaign.")
     return await campaigns.counts(name)
