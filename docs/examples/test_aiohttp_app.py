@@ -34,6 +34,7 @@ async def serving() -> AsyncIterator[str]:
         await runner.cleanup()
 
 
+@pytest.mark.slow
 async def test_five_hundred_requests_at_once_send_five_hundred_messages(
     crowd: Any, aldeamo_sandbox: Sandbox, assert_no_duplicates: Callable[[], None]
 ) -> None:

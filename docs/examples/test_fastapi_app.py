@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("aldeamo_env")
 MESSAGE = {"client_id": "573000000001", "text": "Hola Ana"}
 
 
+@pytest.mark.slow
 async def test_five_hundred_requests_at_once_send_five_hundred_messages(
     uvicorn_serving: Any,
     crowd: Any,
