@@ -33,9 +33,10 @@ class Opening:
     with the frame that stood around the rows, or with what broke it off.
     """
 
+    _answer: OpenAnswer  # of the last attempt that brought one
+
     def __init__(self, transport: StreamingTransport) -> None:
         self._transport = transport
-        self._answer: OpenAnswer | None = None
         self._stream = RowStream()
         self._left = math.inf  # seconds on the network
         self.rows: list[Any] = []
@@ -43,13 +44,13 @@ class Opening:
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Make an attempt, until it has brought rows or everything."""
+        total = math.inf if timeouts.total is None else timeouts.total
         began = anyio.current_time()
         answer = await self._transport.open(request, timeouts)
         if isinstance(answer, WireResponse | Unsent | MaybeSent):
             return answer
         self._answer, self._stream = answer, RowStream()
-        if timeouts.total is not None:
-            self._left = began + timeouts.total - anyio.current_time()
+        self._left = began + total - anyio.current_time()
         try:
             return await self._begin(answer)
         finally:
@@ -62,7 +63,6 @@ class Opening:
         Raises ``Malformed`` for what cannot be the rest of a list.
         """
         answer, stream = self._answer, self._stream
-        assert answer is not None  # noqa: S101 - the first rows came from it
         rows: list[Any] = []
         while self.end is None and (not rows or stream.stage is Stage.TAIL):
             piece = await self._read(answer)
@@ -79,14 +79,11 @@ class Opening:
 
     async def aclose(self) -> None:
         """Close the answer that is open; safe to call twice."""
-        if self._answer is not None:
-            await self._answer.aclose()
-        self._answer = None
+        await self._answer.aclose()
 
     def abandon(self) -> None:
         """Let go of the answer where nobody can await."""
-        if self._answer is not None:
-            self._answer.abandon()
+        self._answer.abandon()
 
     async def _begin(self, answer: OpenAnswer) -> Exchange:
         """Read until there are rows, or to the end of an answer that is no long list."""
