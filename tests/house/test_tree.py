@@ -12,7 +12,6 @@ ROOT = Path(__file__).parents[2]
 TOP_LEVEL = {
     "LICENSE",
     "README.md",
-    "_aldeamo_pytest.py",
     "aldeamo_async",
     "docs",
     "noxfile.py",
