@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aldeamo_async._codec import _json, json_library
@@ -67,6 +67,7 @@ ODD: dict[str, bytes] = {
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=9,
 )
 texts = st.builds(
     lambda value, ascii_only: json.dumps(value, ensure_ascii=ascii_only).encode(
@@ -148,7 +149,14 @@ def test_a_text_inside_a_text_is_read_alike(text: bytes) -> None:
     assert told(FAST, inner) == told(_json.plain_loads, inner)
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=500)
+@pytest.mark.slow
+@settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=300,
+    suppress_health_check=list(HealthCheck),
+)
 @given(body=bodies)
 def test_any_text_is_read_alike(body: bytes) -> None:
     """Whatever comes, sound or broken, is the same to both."""
