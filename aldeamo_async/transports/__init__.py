@@ -8,6 +8,7 @@ from .._wire import Exchange, MaybeSent, Transport, Unsent, WireRequest, WireRes
 from ._choose import as_transport
 from ._httpx import HttpxTransport
 from ._lanes import LaneStats, LaneTransport
+from ._pyreqwest import PyreqwestTransport
 from ._scripted import ScriptedTransport
 from ._security import UnverifiedServerWarning
 
@@ -17,6 +18,7 @@ __all__ = [
     "LaneStats",
     "LaneTransport",
     "MaybeSent",
+    "PyreqwestTransport",
     "ScriptedTransport",
     "Timeouts",
     "Transport",
