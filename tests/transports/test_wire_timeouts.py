@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,11 +20,11 @@ from aldeamo_async.transports import (
     WireResponse,
 )
 from support.backends import FAST, everywhere
-from support.rawserver import Connection, RawServer, answer
+from support.rawserver import Connection, RawServer, answer, black_hole
 from support.wire import sending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.real_clock
 
@@ -44,21 +41,6 @@ TRANSPORTS: dict[str, Callable[[], Transport]] = {
 @pytest.fixture(params=everywhere(TRANSPORTS))
 def transport(request: pytest.FixtureRequest) -> Transport:
     return TRANSPORTS[request.param]()
-
-
-@contextmanager
-def black_hole() -> Generator[str]:
-    """An address whose queue of connections is full: a connect gets no answer at all."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        for _ in range(8):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(address)
-        yield f"http://127.0.0.1:{address[1]}/bots"
 
 
 def hang(connection: Connection) -> None:
