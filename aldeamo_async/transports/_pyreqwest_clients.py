@@ -23,6 +23,7 @@ from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.proxy import ProxyBuilder
 
+from .._errors import UsageError
 from ._outgoing import USER_AGENT
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Clients:
         key = (url, _connect_seconds(timeouts, left), timeouts.read, timeouts.write)
         client = self._made.get(key)
         if client is None:
-            client = self._made[key] = self._make(*key)
+            client = self._made[key] = self._usable(*key)
             if len(self._made) > _MAX_CLIENTS:
                 del self._made[next(iter(self._made))]
         return client
@@ -91,6 +92,18 @@ class Clients:
     def forget(self) -> None:
         """Let go of all clients: idle connections close now, each busy one as its request ends."""
         self._made.clear()
+
+    def _usable(
+        self, url: str, connect: float | None, read: float | None, write: float | None
+    ) -> Client:
+        try:
+            return self._make(url, connect, read, write)
+        except ValueError:
+            problem = UsageError(
+                "pyreqwest cannot use what the transport was given: look at the host of the proxy "
+                "and at the certificates of verify=. Nothing was sent."
+            )
+        raise problem  # outside of the handler: the exception may quote the proxy's password
 
     def _make(
         self, url: str, connect: float | None, read: float | None, write: float | None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # the safe side.
 UNSENT_MARK: Final = "client error (Connect)"
 _ON_THE_WIRE: Final = ("client error (SendRequest)", "error reading a body from connection")
-_PROXY: Final = ("tunnel error", "socks connect error")
+_PROXY: Final = ("tunnel error", "error connecting to socks proxy")
 _SYSTEM: Final = re.compile(r"\(os error ([0-9]+)\)$")
 _WORDS: Final = (
     ("dns error", "the host's name was not found"),

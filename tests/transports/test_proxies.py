@@ -11,11 +11,13 @@ import httpx
 import pytest
 
 from aldeamo_async._errors import UsageError
+from aldeamo_async._evidence import Phase
 from aldeamo_async.transports import (
     LaneTransport,
     PyreqwestTransport,
     Timeouts,
     Transport,
+    Unsent,
     WireResponse,
 )
 from aldeamo_async.transports._faults import describe, socks_faults
@@ -217,6 +219,24 @@ async def test_socks_without_a_package() -> None:
         assert server.deliveries("Hola") == 1
     assert isinstance(result, WireResponse)
     assert asked == [b"\x01\x03ana\x06s:cret"]
+
+
+def refusing_socks(connection: Connection) -> None:
+    connection.sock.recv(9)
+    connection.send(b"\x05\xff")
+
+
+@pytest.mark.real_clock
+@pytest.mark.asyncio_only
+async def test_socks_that_refuses() -> None:
+    """A SOCKS proxy that lets nobody through has let no request through either."""
+    with RawServer(refusing_socks) as server:
+        transport = PyreqwestTransport(proxy=f"socks5://127.0.0.1:{server.port}")
+        result = await transport.exchange(sending("http://127.0.0.1:9/bots"), Timeouts(total=9.0))
+        await transport.aclose()
+    assert result == Unsent(
+        Phase.CONNECT, "ProxyError: the proxy refused, or could not reach the server"
+    )
 
 
 def test_a_proxy_with_a_context_is_not_for_rust() -> None:

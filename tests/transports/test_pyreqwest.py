@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import gc
 import gzip
 import math
 import subprocess
 import sys
+import threading
 import zlib
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from pyreqwest.exceptions import (
+    ConnectError,
+    ConnectTimeoutError,
+    ReadError,
+    RequestError,
+    RequestPanicError,
+)
 
 from aldeamo_async._errors import UsageError
 from aldeamo_async._evidence import Phase
@@ -29,12 +38,15 @@ from aldeamo_async.transports import (
     WireResponse,
 )
 from aldeamo_async.transports._proxies import Proxies
-from aldeamo_async.transports._pyreqwest_clients import Clients
+from aldeamo_async.transports._pyreqwest_clients import Clients, settle
+from aldeamo_async.transports._pyreqwest_faults import UNSENT_MARK, judge
 from support.rawserver import SENT_BODY, Connection, RawServer, Seen, answer, serve_all
 from support.wire import KEY, reading, sending, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pyreqwest.exceptions import Cause
 
 pytestmark = [pytest.mark.real_clock, pytest.mark.asyncio_only]
 
@@ -423,12 +435,12 @@ BYSTANDER = """
 import sys
 import aldeamo_async, aldeamo_async.transports, aldeamo_async.cli
 assert aldeamo_async.transports.PyreqwestTransport
-print([name for name in sys.modules if name.startswith("pyreqwest")])
+print([name for name in ("pyreqwest", "aiohttp") if name in sys.modules])
 """
 
 
-def test_pyreqwest_is_loaded_by_nobody_else() -> None:
-    """Importing the library does not import pyreqwest."""
+def test_httpx_is_all_that_is_loaded() -> None:
+    """Importing the library, its command line too, loads no other HTTP library."""
     run = subprocess.run([sys.executable, "-c", BYSTANDER], capture_output=True, text=True)
     assert run.stdout == "[]\n"
 
@@ -454,6 +466,83 @@ def test_settings_are_checked(setting: dict[str, object], words: str) -> None:
     """A setting that cannot be honoured is refused when the transport is made."""
     with pytest.raises(UsageError, match=words):
         PyreqwestTransport(**setting)  # type: ignore[arg-type]
+
+
+async def test_a_proxy_that_rust_cannot_read() -> None:
+    """What httpx takes for a host and pyreqwest does not is refused without quoting it."""
+    transport = PyreqwestTransport(proxy="http://ana:s3cret@1.2.3.4.5:8080")
+    with pytest.raises(UsageError, match="look at the host of the proxy") as caught:
+        await transport.exchange(sending("http://127.0.0.1:9/bots"), ANY)
+    assert caught.value.__context__ is None
+    assert transport.stats().busy == 0
+    await transport.aclose()
+
+
+# ── what a failure proves, where no socket shows it ──
+
+
+def failure(kind: type[RequestError], *causes: str) -> RequestError:
+    return kind("said", {"causes": [{"message": f"error for url ({KEY})"}, *map(cause, causes)]})
+
+
+NOTHING_KNOWN = "TransportError: the transport failed"
+
+
+def cause(message: str) -> Cause:
+    return {"message": message}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (failure(ConnectError), NOTHING_KNOWN),
+        (
+            failure(ConnectError, "client error (Connecting)"),
+            NOTHING_KNOWN,
+        ),
+        (
+            failure(ConnectError, "my client error (Connect)"),
+            NOTHING_KNOWN,
+        ),
+        (RequestPanicError("said", {"causes": None}), NOTHING_KNOWN),
+        (
+            failure(ConnectTimeoutError, "deadline has elapsed"),
+            "ReadTimeout: no answer within the read time-out",
+        ),
+    ],
+)
+def test_no_proof(error: RequestError, reason: str) -> None:
+    """The name of an exception is no proof, nor is anything but the one mark, letter by letter."""
+    assert judge(error, out_of_time=False) == MaybeSent(Phase.READ, reason)
+    late = judge(error, out_of_time=True)
+    assert late == MaybeSent(Phase.READ, "the time of the call ran out", timed_out=True)
+
+
+@pytest.mark.parametrize("out_of_time", [False, True])
+def test_the_mark_alone_is_proof(*, out_of_time: bool) -> None:
+    """Whatever the class, the mark says that no request was on its way."""
+    for kind in (ConnectError, ReadError, RequestError):
+        assert judge(failure(kind, UNSENT_MARK), out_of_time=out_of_time) == Unsent(
+            Phase.CONNECT, "ConnectError: no connection could be made", timed_out=out_of_time
+        )
+
+
+def test_the_interpreter_waits_for_threads_of_rust() -> None:
+    """A thread that Python did not make and that runs its code is waited for at the end."""
+    inside, leave, left = threading.Lock(), threading.Lock(), threading.Lock()
+    for lock in (inside, leave, left):
+        lock.acquire()
+
+    def stranger() -> None:
+        inside.release()
+        leave.acquire()
+        left.release()
+
+    _thread.start_new_thread(stranger, ())
+    inside.acquire()
+    threading.Timer(0.05, leave.release).start()
+    settle()
+    assert left.acquire(blocking=False)
 
 
 ENDING = """

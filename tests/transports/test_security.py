@@ -84,6 +84,15 @@ class TestOnTheWire:
         assert isinstance(result, Unsent)
         assert "(certificate verify failed: " in result.reason
 
+    @pytest.mark.asyncio_only
+    @pytest.mark.parametrize("trust_env", [True, False])
+    async def test_the_system_of_the_fast_leaf(
+        self, pem: Path, monkeypatch: pytest.MonkeyPatch, *, trust_env: bool
+    ) -> None:
+        """What the fast leaf calls the system's certificates is `SSL_CERT_FILE`, if that is set."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        assert isinstance(await visit(PyreqwestTransport(trust_env=trust_env)), WireResponse)
+
     async def test_nobody_is_verified(self, leaf: Leaf) -> None:
         """`verify=False` works, and says aloud what it means."""
         with pytest.warns(UnverifiedServerWarning, match="can read the API key"):
