@@ -17,6 +17,7 @@ from .._wire import (
 from ._choose import as_transport
 from ._httpx import HttpxTransport
 from ._lanes import LaneStats, LaneTransport
+from ._pyreqwest import PyreqwestTransport
 from ._scripted import ScriptedTransport
 from ._security import UnverifiedServerWarning
 
@@ -27,6 +28,7 @@ __all__ = [
     "LaneTransport",
     "MaybeSent",
     "OpenAnswer",
+    "PyreqwestTransport",
     "ScriptedTransport",
     "StreamingTransport",
     "Timeouts",

@@ -43,7 +43,7 @@ async def read_answer(response: httpx.Response, request: WireRequest) -> WireRes
         raw = await _collect(response, cap)
     finally:
         await close_quietly(response)
-    body = None if raw is None else _decode(raw, response.headers.get("content-encoding"), cap)
+    body = None if raw is None else decode(raw, response.headers.get("content-encoding"), cap)
     return WireResponse(
         status=response.status_code,
         headers=pairs_of(response),
@@ -99,7 +99,7 @@ async def run_out(chunks: AsyncIterator[bytes]) -> None:
         await chunks.aclose()
 
 
-def _decode(raw: bytes, coding: str | None, cap: int) -> bytes | None:
+def decode(raw: bytes, coding: str | None, cap: int) -> bytes | None:
     """Undo the content coding; ``None`` where the result goes past the cap."""
     for window in _CODINGS.get((coding or "").strip().lower(), ()):
         decoder = zlib.decompressobj(window)

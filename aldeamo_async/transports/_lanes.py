@@ -130,12 +130,7 @@ class Lanes:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         deadline = deadline_of(timeouts)
         if not await self._gate.enter(deadline):
-            if self._closed:
-                return Unsent(
-                    Phase.LANE,
-                    "the transport was closed while this request waited for a connection",
-                )
-            return Unsent(Phase.LANE, f"all {self._max} connections are busy", timed_out=True)
+            return no_lane(self._max, closed=self._closed)
         return deadline
 
     async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
@@ -260,7 +255,7 @@ class LaneTransport:
         self._lanes = Lanes(
             self._open_lane,
             self._find_route,
-            max_connections=_whole(max_connections),
+            max_connections=whole(max_connections),
             keepalive_expiry=keepalive_expiry,
         )
         guard_logs()
@@ -299,7 +294,17 @@ class LaneTransport:
         )
 
 
-def _whole(count: Any) -> int:
+def no_lane(max_connections: int, *, closed: bool) -> Unsent:
+    """Say why a request that stood in line got no connection."""
+    if closed:
+        return Unsent(
+            Phase.LANE, "the transport was closed while this request waited for a connection"
+        )
+    return Unsent(Phase.LANE, f"all {max_connections} connections are busy", timed_out=True)
+
+
+def whole(count: Any) -> int:
+    """Check that a limit is a whole number above zero."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"max_connections must be a whole number above 0, not {count!r}.")
     return count

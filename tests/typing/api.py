@@ -30,6 +30,7 @@ from aldeamo_async import (
     Unknown,
     User,
 )
+from aldeamo_async.transports import PyreqwestTransport
 
 
 def rows() -> Iterator[Outgoing]:
@@ -104,6 +105,8 @@ async def options(transport: httpx.AsyncBaseTransport, context: ssl.SSLContext) 
     assert_type(AsyncBotsClient.from_env(), AsyncBotsClient)
     await AsyncBotsClient(api_key="test-key", transport=transport).aclose()
     await AsyncBotsClient(api_key="test-key", verify=context).aclose()
+    fast = PyreqwestTransport(max_connections=10, verify="ca.pem")
+    await AsyncBotsClient(api_key="test-key", transport=fast).aclose()
 
 
 async def refused_by_the_type_checker(client: AsyncBotsClient) -> None:
