@@ -13,7 +13,7 @@ from support.matrix import MATRICES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["pytester", "support.postgres"]
+pytest_plugins = ["pytester", "support.postgres", "support.valkey"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -18,7 +18,7 @@ from ._bucket import NO_HINT
 SPAN: Final = 0.1  # seconds of the account's rate that all workers together lease at one time
 ALIVE: Final = 10.0  # seconds for which a worker that asked counts as present
 SETTLE: Final = 1.0  # seconds until those who come back after an outage change over, together
-SETTLED: Final = 5.0  # seconds in which a latecomer joins the last change-over
+SILENCE: Final = 1.0  # seconds without a question, after which all were cut off, not one alone
 
 
 @frozen(kw_only=True)
@@ -31,8 +31,8 @@ class LeaseRequest:
     (the way back takes that long). ``rate`` (slots per second) and ``burst`` are what this worker
     believes; with ``declare`` they are news and replace the account's. ``freeze`` asks for a
     freeze of so many seconds, ``refused`` reports that so many seconds ago the server refused a
-    request; ``None`` where there is nothing to say. ``recovering`` says that the worker has been
-    pacing itself without the store.
+    request; ``None`` where there is nothing to say. ``recovering`` says that the last round
+    trip of this worker failed, so that it may be pacing itself.
     """
 
     name: str
@@ -93,14 +93,16 @@ class Account:
 
     def lease(self, now: float, ask: LeaseRequest) -> Lease:
         """Take note of what the worker says, and give it what it may have at ``now``."""
+        silent = now - self.at > SILENCE
         self._advance(now)
         if ask.declare and (ask.rate, ask.burst) != (self.rate, self.burst):
             self.rate, self.burst, self.share = ask.rate, ask.burst, 1.0
         self._brake(now, ask)
         self.workers[ask.worker] = now
         self.workers = {who: seen for who, seen in self.workers.items() if seen > now - ALIVE}
-        if ask.recovering and now >= self.settle_at + SETTLED:
+        if ask.recovering and silent:  # the first of all, who still pace themselves
             self.settle_at = now + SETTLE
+            self.free_from = max(self.free_from, self.settle_at)
         granted, start = self._grant(now, ask)
         return Lease(
             granted=granted,
@@ -146,9 +148,7 @@ class Account:
         speed = self.rate * self.share
         if not speed:
             return 0, now
-        start = max(
-            self.free_from, self.frozen_until, now - (self.burst - 1) / speed + ask.lead
-        )
+        start = max(self.free_from, self.frozen_until, now - (self.burst - 1) / speed + ask.lead)
         if ask.want < 1 or start - now > ask.ahead:
             return 0, start
         fair = int(speed * SPAN / len(self.workers))

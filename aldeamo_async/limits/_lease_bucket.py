@@ -136,7 +136,8 @@ class LeaseBucket:
 
     def nap(self, now: float, n: float, queued: float) -> float:
         """Return the seconds after which the head of the line, who wants ``n``, looks again."""
-        until = self.slots.due_at(max(n, self.batch(queued)))
+        due_at, soon = self.slots.due_at, self.slots.first + BATCH  # the next may be far away
+        until = max(due_at(n), min(due_at(self.batch(queued)), soon))
         local = self.outage.pacing(now)
         if local is not None:
             until = min(until, now + local.wait(now, max(n, local.batch(queued))))

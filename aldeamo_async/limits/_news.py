@@ -5,9 +5,12 @@ Rule: what was on its way when a round trip failed is told again; nothing is tol
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from attrs import evolve
 
-from ._account import LeaseRequest
+if TYPE_CHECKING:
+    from ._account import LeaseRequest
 
 
 class News:

@@ -124,7 +124,9 @@ class SharedTokenBucket(Front):
         if on_store_error not in ("degrade", "closed"):
             raise UsageError(f"on_store_error is {on_store_error!r}: use 'degrade' or 'closed'")
         if not name or not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise UsageError(f"name is {name!r}: give the limit a name, such as that of the account")
+            raise UsageError(
+                f"name is {name!r}: give the limit a name, such as that of the account"
+            )
         self._bucket = LeaseBucket(
             rate,
             burst,

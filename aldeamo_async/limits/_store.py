@@ -7,7 +7,7 @@ Rule 2: no text that a store gives out holds a password.
 from __future__ import annotations
 
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import anyio
 
@@ -106,9 +106,7 @@ def open_store(url: str | LimitStore) -> LimitStore:
         UsageError: the URL is of no known kind, or the library for it is not installed.
     """
     if not isinstance(url, str):
-        if isinstance(url, type) or not isinstance(url, LimitStore):  # pyright: ignore
-            raise UsageError(f"store must be a URL or a LimitStore, not {url!r}")
-        return url
+        return _as_store(url)
     kind = url.partition("://")[0].lower()
     if kind in ("postgresql", "postgres"):
         from ._postgres import PostgresStore
@@ -122,3 +120,12 @@ def open_store(url: str | LimitStore) -> LimitStore:
         "the URL of a shared limit begins with postgresql://, valkey://, valkeys://, redis://, "
         f"rediss:// or unix://, not {kind[:20]!r}"
     )
+
+
+def _as_store(value: Any) -> LimitStore:
+    """Take a store as given; a class has the methods of a store and is none."""
+    if isinstance(value, type) or not isinstance(value, LimitStore):
+        raise UsageError(
+            f"store must be a URL or a LimitStore such as MemoryStore(), not {value!r}"
+        )
+    return value

@@ -49,10 +49,10 @@ class Talk:
         bucket = self.bucket
         if bucket.asking or now < bucket.look_at:
             return None
-        recovering = bucket.outage.pacing(now) is not None
+        alone = bucket.outage.pacing(now) is not None
         bucket.expire(now, least)
-        want = 0 if recovering else self._want(now, queued)
-        if not (want or recovering or bucket.news.pressing or self._is_stale(now)):
+        want = 0 if alone else self._want(now, queued)
+        if not (want or alone or bucket.news.pressing or self._is_stale(now)):
             return None
         hungry = 0.0 if self._hungry_since is None else now - self._hungry_since
         self._wanted, self._ahead, self._drops = want, AHEAD + hungry, bucket.drops
@@ -67,7 +67,7 @@ class Talk:
             lead=self._offset.way,
             rate=bucket.rate,
             burst=bucket.burst,
-            recovering=recovering,
+            recovering=alone or bucket.outage.trouble != "",
         )
         return bucket.news.add_to(plain, now)
 

@@ -114,7 +114,7 @@ async def test_trap_19_a_second_event_loop_is_refused_while_calls_wait(
                 lambda: bucket.set_rate(5),
                 permit.release,
             ):
-                with pytest.raises(UsageError, match="use one TokenBucket per event loop"):
+                with pytest.raises(UsageError, match="use one limiter per event loop"):
                     act()
             assert bucket.try_acquire() is None
             assert bucket.snapshot().waiting == 1
