@@ -118,7 +118,7 @@ class Courier:
                 _log.warning("The store of the shared limit %s answers again.", self._names())
             return
         error = trip.outcome
-        self._fail(now, f"{type(error).__name__}: {error}", error)
+        self._fail(now, f"{type(error).__name__}: {' '.join(str(error).split())}", error)
 
     def _give_up(self, now: float) -> None:
         """Stop waiting for an answer."""
@@ -127,13 +127,13 @@ class Courier:
         self._fail(now, "it does not answer", None)
 
     def _fail(self, now: float, trouble: str, error: Exception | None) -> None:
-        if not self.talk.fail(now, f"its store {self.store} is down ({trouble.strip()})"):
+        if not self.talk.fail(now, f"its store {self.store} is down ({trouble})"):
             return
         pace = self.talk.bucket.outage.local
         _log.warning(
             "The store of the shared limit %s is down (%s): %s until it answers.",
             self._names(),
-            trouble.strip(),
+            trouble,
             "nothing is sent" if pace is None else f"this process sends {pace.rate:.3g}/s at most",
         )
         _log.debug("What happened to the store:", exc_info=error)

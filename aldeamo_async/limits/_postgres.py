@@ -50,6 +50,7 @@ class PostgresStore:
         self._url = url
         self._shown = shown(url)
         self._lock = Lock()
+        self._closed = 0  # how often, for a round trip to know that it was broken off
         self._held: tuple[int, Connection[Any]] | None = None  # process, connection
 
     def __repr__(self) -> str:
@@ -62,7 +63,7 @@ class PostgresStore:
 
     def __del__(self) -> None:
         """Close the connection."""
-        self.close()
+        self._drop()
 
     def exchange(self, ask: LeaseRequest) -> Lease:
         """Call the function; where an old connection turns out to be dead, on a new one."""
@@ -70,11 +71,12 @@ class PostgresStore:
 
         with self._lock:
             fresh = self._held is None or self._held[0] != os.getpid()
+            closed = self._closed
             try:
                 said = self._call(ask)
             except OperationalError:
-                self.close()
-                if fresh:
+                self._drop()
+                if fresh or self._closed != closed:
                     raise
                 said = self._call(ask)
         granted, start, now, frozen_until, settle_at, rate, burst, share, workers = said
@@ -101,6 +103,10 @@ class PostgresStore:
 
     def close(self) -> None:
         """Drop the connection, also one that waits for an answer."""
+        self._closed += 1
+        self._drop()
+
+    def _drop(self) -> None:
         held, self._held = getattr(self, "_held", None), None
         if held is None or held[0] != os.getpid() or held[1].closed:
             return

@@ -5,7 +5,7 @@ Rule: neither a password nor anything behind the path is shown; options can hold
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .._errors import UsageError
 
@@ -16,14 +16,20 @@ def shown(url: str) -> str:
     Raises:
         UsageError: the URL cannot be taken apart; its text is not quoted.
     """
-    try:
-        parts = urlsplit(url)
-        user = parts.username
-        _ = parts.port
-    except ValueError:
+    parts = _parts(url)
+    if parts is None:  # made here: an error of the parser would stay attached, and quotes the URL
         raise UsageError(
             "the URL of a shared limit's store makes no sense: write it as "
             "valkey://user:password@host:6379/0 or postgresql://user:password@host/database"
-        ) from None
+        )
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{f'{user}@' if user else ''}{host}{parts.path}"
+    return f"{parts.scheme}://{f'{parts.username}@' if parts.username else ''}{host}{parts.path}"
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts

@@ -52,7 +52,10 @@ class Talk:
         alone = bucket.outage.pacing(now) is not None
         bucket.expire(now, least)
         want = 0 if alone else self._want(now, queued)
-        if not (want or alone or bucket.news.pressing or self._is_stale(now)):
+        again_at = self._again_at()
+        if not (want or alone or bucket.news.pressing or now >= again_at):
+            if again_at < math.inf:
+                bucket.look_at = again_at
             return None
         hungry = 0.0 if self._hungry_since is None else now - self._hungry_since
         self._wanted, self._ahead, self._drops = want, AHEAD + hungry, bucket.drops
@@ -85,10 +88,10 @@ class Talk:
         slots.used = slots.lost = 0.0
         return max(missing, int(appetite.size))
 
-    def _is_stale(self, now: float) -> bool:
-        """Whether the next slot was promised long ago and is near now."""
+    def _again_at(self) -> float:
+        """Return when to ask again about a slot that was promised long before its date."""
         first = self.bucket.slots.first
-        return first < math.inf and first - self._heard > AHEAD and first - now < AHEAD
+        return first - AHEAD / 2 if first - self._heard > AHEAD else math.inf
 
     def answer(self, sent: float, got: float, now: float, lease: Lease) -> bool:
         """Take in an answer; return whether the store did not answer before.
@@ -167,6 +170,4 @@ class Talk:
             if slots.held > 0:
                 early = max(2 * self._offset.way + MARGIN, self._span / 2)
                 at = max(at, slots.last - early)
-                if slots.first - self._heard > AHEAD:
-                    at = min(at, slots.first - AHEAD / 2)
-            bucket.look_at = at
+            bucket.look_at = min(at, self._again_at())
