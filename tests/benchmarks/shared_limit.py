@@ -17,25 +17,24 @@ import time
 from bisect import bisect_left
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
 import anyio
-from attrs import frozen
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from aldeamo_async.limits import SharedTokenBucket, TokenBucket
 from support import postgres, valkey
 
-SECONDS = 4.0
-WARM = 4.0  # to start processes on a busy machine
+SECONDS = 5.0
 TASKS = 20
+STOP = "stop"  # the file that ends all processes of a crew
 
 
-async def work(url: str, rate: float, until: float, file: BinaryIO) -> None:
-    """Take permits as fast as they come; times are of the machine's monotonic clock."""
+async def work(url: str, rate: float, log: Path) -> None:
+    """Take permits as fast as they come, until told to stop; times are the machine's monotonic."""
     limiter = SharedTokenBucket(url, rate, name="benchmark")
     times = array.array("d")
+    stop = anyio.Path(log.parent / STOP)
 
     async def loop() -> None:
         while True:
@@ -43,49 +42,48 @@ async def work(url: str, rate: float, until: float, file: BinaryIO) -> None:
             times.append(time.monotonic())
 
     cpu = time.process_time()
-    with anyio.move_on_after(until - time.monotonic()):
-        async with anyio.create_task_group() as group:
-            for _ in range(TASKS):
-                group.start_soon(loop)
-            while True:
-                await anyio.sleep(0.05)
-                done, times = times, array.array("d")
-                done.tofile(file)
-                file.flush()
+    async with await anyio.open_file(log, "ab") as file, anyio.create_task_group() as group:
+        for _ in range(TASKS):
+            group.start_soon(loop)
+        while not await stop.exists():  # another process makes it
+            await anyio.sleep(0.05)
+            done, times = times, array.array("d")
+            await file.write(done.tobytes())
+            await file.flush()
+        group.cancel_scope.cancel()
     stats = limiter.snapshot()
-    cpu = time.process_time() - cpu
-    print(stats.granted, stats.round_trips, stats.forfeited, cpu, stats.workers)
+    print(stats.granted, stats.round_trips, stats.forfeited, time.process_time() - cpu)
 
 
-@frozen
-class Worker:
-    """A process and its diary."""
+class Crew:
+    """Processes that share a folder for their diaries."""
 
-    process: subprocess.Popen[str]
-    log: Path
+    def __init__(self, folder: Path, url: str, rate: float) -> None:
+        self.folder = folder
+        self._command = [sys.executable, __file__, "work", url, str(rate)]
+        self.workers: list[subprocess.Popen[str]] = []
 
-    @classmethod
-    def start(cls, folder: Path, url: str, rate: float, until: float, skew: float = 0) -> Worker:
-        number = len(list(folder.iterdir()))
-        log = folder / f"{number}.times"
+    def add(self, skew: float = 0.0) -> float:
+        """Start one more; return the time at which it was first granted something."""
+        number = len(self.workers)
+        log = self.folder / f"{number}.times"
         log.touch()
-        backend = "trio" if number % 2 else "asyncio"
-        command = [sys.executable, __file__, "work", url, str(rate), str(until), str(log), backend]
-        process = subprocess.Popen([*command, str(skew)], stdout=subprocess.PIPE, text=True)
-        return cls(process, log)
+        more = [str(log), "trio" if number % 2 else "asyncio", str(skew)]
+        process = subprocess.Popen([*self._command, *more], stdout=subprocess.PIPE, text=True)
+        self.workers.append(process)
+        while not log.stat().st_size:
+            time.sleep(0.05)
+        return time.monotonic()
 
-    def times(self) -> list[float]:
+    def join(self) -> tuple[list[float], list[list[float]]]:
+        """Stop all; return every grant in order, and what each said of itself."""
+        (self.folder / STOP).touch()
+        said = [worker.communicate()[0] for worker in self.workers]
         held = array.array("d")
-        data = self.log.read_bytes()
-        held.frombytes(data[: len(data) // 8 * 8])
-        return list(held)
-
-
-def joined(workers: list[Worker]) -> tuple[list[float], list[list[float]]]:
-    """Wait for all; return every grant in order, and what each said of itself."""
-    said = [worker.process.communicate()[0] for worker in workers]
-    numbers = [[float(part) for part in text.split()] for text in said if text]
-    return sorted(t for worker in workers for t in worker.times()), numbers
+        for log in self.folder.glob("*.times"):
+            data = log.read_bytes()
+            held.frombytes(data[: len(data) // 8 * 8])
+        return sorted(held), [[float(part) for part in text.split()] for text in said if text]
 
 
 def worst_second(times: list[float]) -> int:
@@ -99,11 +97,13 @@ def per_second(times: list[float], start: float, seconds: int) -> list[int]:
 
 def rate(url: str, folder: Path) -> None:
     for wanted in (500, 5_000):
-        until = time.monotonic() + SECONDS + WARM
-        skews = (0.0, 30.0, 0.0)
-        workers = [Worker.start(folder, url, wanted, until, skew) for skew in skews]
-        times, said = joined(workers)
-        times = [t for t in times if t > until - SECONDS]
+        room = folder / str(wanted)
+        room.mkdir()
+        crew = Crew(room, url, wanted)
+        begin = max(crew.add(skew) for skew in (0.0, 30.0, 0.0)) + 0.5
+        time.sleep(SECONDS + 0.5)
+        times, said = crew.join()
+        times = [t for t in times if begin <= t < begin + SECONDS]
         granted, trips, lost, cpu = (sum(one[i] for one in said) for i in range(4))
         print(
             f"  {wanted}/s, 3 processes: {len(times) / SECONDS / wanted:.4f} of it, worst second "
@@ -114,30 +114,39 @@ def rate(url: str, folder: Path) -> None:
 
 
 def crowd(url: str, folder: Path) -> None:
-    until = time.monotonic() + WARM + 9.0
-    workers = [Worker.start(folder, url, 2_000, until) for _ in range(3)]
-    time.sleep(WARM + 2.0)
-    workers.append(Worker.start(folder, url, 2_000, until))
+    crew = Crew(folder, url, 2_000)
+    begin = max(crew.add() for _ in range(3)) + 0.5
+    time.sleep(2.5)
+    joined = crew.add()
+    time.sleep(2.0)
+    crew.workers[0].send_signal(signal.SIGKILL)
+    killed = time.monotonic()
     time.sleep(3.0)
-    workers[0].process.send_signal(signal.SIGKILL)
-    times, _ = joined(workers)
-    print(f"  2,000/s, a 4th starts at 2 s, one is killed at 5 s: worst {worst_second(times)}")
-    print(f"    per second: {per_second(times, until - 9.0, 9)}")
+    times, _ = crew.join()
+    print(
+        f"  2,000/s, a 4th process at {joined - begin:.1f} s, one killed at "
+        f"{killed - begin:.1f} s: worst second {worst_second(times)}"
+    )
+    print(f"    per second: {per_second(times, begin, int(times[-1] - begin))}")
 
 
 def outage(url: str, folder: Path, server: valkey.ValkeyServer | postgres.PostgresServer) -> None:
-    until = time.monotonic() + WARM + 14.0
-    workers = [Worker.start(folder, url, 2_000, until) for _ in range(3)]
-    time.sleep(WARM + 2.0)
+    crew = Crew(folder, url, 2_000)
+    for _ in range(3):
+        crew.add()
+    time.sleep(2.5)
     server.kill()
     killed = time.monotonic()
     time.sleep(5.0)
     server.start()
     back = time.monotonic()
-    times, _ = joined(workers)
-    print(f"  2,000/s, the store killed for {back - killed:.1f} s: worst {worst_second(times)}")
-    print(f"    per second, from 2 s before: {per_second(times, killed - 2, 13)}")
-    half = [bisect_left(times, back + i / 2) for i in range(8)]
+    time.sleep(5.0)
+    times, _ = crew.join()
+    print(
+        f"  2,000/s, the store killed for {back - killed:.1f} s: worst second {worst_second(times)}"
+    )
+    print(f"    per second, from 2 s before: {per_second(times, killed - 2, 11)}")
+    half = [bisect_left(times, back + i / 2) for i in range(10)]
     print(f"    per half second, once back: {[b - a for a, b in pairwise(half)]}")
 
 
@@ -180,11 +189,10 @@ def main(kinds: list[str], stories: list[str]) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["work"]:
-        url, wanted, until, log, backend, skew = sys.argv[2:]
+        url, wanted, log, backend, skew = sys.argv[2:]
         wall = time.time
         time.time = lambda: wall() + float(skew)
-        with Path(log).open("ab") as file:
-            anyio.run(work, url, float(wanted), float(until), file, backend=backend)
+        anyio.run(work, url, float(wanted), Path(log), backend=backend)
     else:
         known = ("valkey", "postgres")
         chosen = [word for word in sys.argv[1:] if word in known] or list(known)

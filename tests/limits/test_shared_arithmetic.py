@@ -81,25 +81,25 @@ def test_a_slot_that_comes_back_keeps_its_date() -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.lists(st.tuples(st.floats(0, 0.5), st.floats(0, 0.5)), min_size=1))
-def test_the_offset_is_never_further_off_than_half_of_the_quickest_trip(
+def test_a_time_of_the_store_is_never_early_and_hardly_late(
     skew: float, ways: list[tuple[float, float]]
 ) -> None:
-    """Whatever the two clocks say, the store's time is found on one's own to half a round trip."""
+    """Whatever the two clocks say, it is late by no more than the quickest round trip."""
     offset, now = Offset(), 1_000.0
     for there, back in ways:
         offset.learn(now, now + there + back, now + there + skew)
         now += there + back
     quickest = min(there + back for there, back in ways)
-    error = abs(offset.own(now + skew) - now)
-    assert error <= quickest / 2 + 1e-4 * (now - 1_000.0) + 1e-6
+    late = offset.own(now + skew) - now
+    assert -1e-6 <= late <= quickest + 1e-4 * (now - 1_000.0) + 1e-6
 
 
 def test_the_offset_follows_a_store_whose_clock_was_set() -> None:
     """A clock that jumps is believed at once."""
     offset = Offset()
-    offset.learn(10.0, 10.1, 500.0)
+    offset.learn(10.0, 10.5, 500.0)  # the first one connected
     offset.learn(11.0, 11.1, 900.0)
-    assert offset.own(900.0) == pytest.approx(11.05)
+    assert offset.own(900.0) == pytest.approx(11.1)
     assert offset.way == pytest.approx(0.1)
 
 
