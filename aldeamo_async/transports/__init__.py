@@ -4,7 +4,16 @@ Rule: what a transport says about a request, it can prove.
 """
 
 from .._settings import Timeouts
-from .._wire import Exchange, MaybeSent, Transport, Unsent, WireRequest, WireResponse
+from .._wire import (
+    Exchange,
+    MaybeSent,
+    OpenAnswer,
+    StreamingTransport,
+    Transport,
+    Unsent,
+    WireRequest,
+    WireResponse,
+)
 from ._choose import as_transport
 from ._httpx import HttpxTransport
 from ._lanes import LaneStats, LaneTransport
@@ -17,7 +26,9 @@ __all__ = [
     "LaneStats",
     "LaneTransport",
     "MaybeSent",
+    "OpenAnswer",
     "ScriptedTransport",
+    "StreamingTransport",
     "Timeouts",
     "Transport",
     "Unsent",

@@ -23,6 +23,7 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    Rows,
     SendChannel,
     Sent,
     TokenBucket,
@@ -48,8 +49,11 @@ async def reads(client: AsyncBotsClient) -> None:
         assert_type(user, User)
         assert_type(user.user_id, str)
         assert_type(user.name, str | None)
-    async for message in client.iter_messages("web", "573000000001"):
-        assert_type(message, Message)
+    async with client.iter_messages("web", "573000000001") as messages:
+        assert_type(messages, Rows[Message])
+        async for message in messages:
+            assert_type(message, Message)
+            await messages.aclose()
 
 
 async def one_send(client: AsyncBotsClient) -> None:
