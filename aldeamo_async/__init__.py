@@ -42,7 +42,7 @@ from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
 from ._stats import ClientStats
 from .campaigns import Campaign, LoadReport, RunReport, SendWindow
-from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
+from .limits import LimiterStats, Permit, RateLimiter, SharedTokenBucket, TokenBucket
 
 __version__ = "0.1.0"
 
@@ -84,6 +84,7 @@ __all__ = [
     "SendWindow",
     "Sent",
     "Settings",
+    "SharedTokenBucket",
     "Timeouts",
     "TokenBucket",
     "UnexpectedResponse",
