@@ -20,6 +20,8 @@ from .._files import Format, Template
 from ._export import export
 from ._load import EntryMaker, Rows, batches, source_name
 from ._nouns import Entry, Resolution, Result
+from ._postgres import PostgresLedger
+from ._postgres_url import SCHEMES
 from ._report import (
     BadRow,
     CampaignStatus,
@@ -50,13 +52,18 @@ def _utc_now() -> datetime:
 
 
 def ledger_at(url: str) -> Ledger:
-    """Return the ledger that a URL names: ``sqlite:///promo.db``, or
-    ``sqlite:////var/lib/promo.db`` from the root."""
+    """Return the ledger that a URL names: ``sqlite:///promo.db``, ``sqlite:////var/lib/promo.db``
+    from the root, or ``postgresql://user:password@host/database?campaign=promo``."""
+    if url.startswith(SCHEMES):
+        return PostgresLedger(url)
     path = url.removeprefix(_SQLITE)
     if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+        shown = "This URL" if "@" in url else repr(url)  # it may hold a password
         raise UsageError(
-            f"{url!r} names no ledger; write sqlite:///promo.db for a file in this folder, or "
-            "sqlite:////var/lib/promo.db for one from the root. For tests there is MemoryLedger()."
+            f"{shown} names no ledger; write sqlite:///promo.db for a file in this folder, "
+            "sqlite:////var/lib/promo.db for one from the root, or "
+            "postgresql://user:password@host/database?campaign=promo. For tests there is "
+            "MemoryLedger()."
         )
     return SqliteLedger(Path(path))
 

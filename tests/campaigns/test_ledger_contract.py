@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import anyio
@@ -15,38 +16,71 @@ from aldeamo_async.campaigns import (
     Entry,
     Ledger,
     MemoryLedger,
+    PostgresLedger,
     Resolution,
     Result,
     SqliteLedger,
     State,
 )
-from support.campaigns import PHONE, HandClock, entries
+from support.campaigns import PHONE, HandClock, ServerClock, entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.postgres import PostgresServer
+
 pytestmark = pytest.mark.real_clock
 
-LEDGERS = ["memory", "sqlite"]
+LEDGERS = ["memory", "sqlite", "postgres"]
 ODD_TEXTS = ["nul \0 inside", "¡Hola! 👋🏽", "quotes \" ' \\ and {braces}", "a\r\nb\tc", "\x1f\x7f"]
 # Long enough for every lease to run out, short enough to stay in the same day.
 LATER_SECONDS = 3600.0
 
+CAMPAIGNS = count(1)
+
 Opened = Callable[[], AbstractAsyncContextManager[Ledger]]
 
 
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+@pytest.fixture(scope="module")
+def server_clock(_postgres: PostgresServer) -> Iterator[tuple[str, ServerClock]]:
+    """One database for all, in which each test has a campaign of its own, and its clock."""
+    with _postgres.database() as name:
+        clock = ServerClock(_postgres.url(name))
+        yield _postgres.url(name), clock
+        clock.close()
 
 
 @pytest.fixture(params=LEDGERS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Opened:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which ledger a test is about."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def clock(kind: str, request: pytest.FixtureRequest) -> HandClock:
+    """The clock of the ledger."""
+    return request.getfixturevalue("server_clock")[1] if kind == "postgres" else HandClock()
+
+
+@pytest.fixture
+def make(
+    kind: str, clock: HandClock, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[], Ledger]:
+    """Makes a ledger, of one and the same campaign."""
+    if kind == "memory":
+        memory = MemoryLedger(clock=clock)
+        return lambda: memory
+    if kind == "sqlite":
+        return lambda: SqliteLedger(tmp_path / "promo.db", clock=clock)
+    url, _ = request.getfixturevalue("server_clock")
+    return lambda: PostgresLedger(f"{url}&campaign={next(CAMPAIGNS)}")
+
+
+@pytest.fixture
+def opened(make: Callable[[], Ledger]) -> Opened:
     """Opens one and the same ledger, one time after the other."""
-    if request.param == "memory":
-        ledger: Ledger = MemoryLedger(clock=clock)
-    else:
-        ledger = SqliteLedger(tmp_path / "promo.db", clock=clock)
+    ledger = make()
 
     @asynccontextmanager
     async def open_it() -> AsyncIterator[Ledger]:
