@@ -154,8 +154,9 @@ class PostgresLedger:
 
     async def add(self, source: str, entries: Sequence[Entry]) -> Added:
         """See ``Ledger.add``."""
+        turn = self._next_turn()
         return await self._report(
-            lambda on, campaign: add(on, campaign, source, entries), whole=True
+            lambda on, campaign: add(on, campaign, turn, source, entries), whole=True
         )
 
     async def counts(self) -> Counts:

@@ -145,13 +145,16 @@ class Link:
         been done before."""
         tries = 0
         while True:
+            before = self._connection
             try:
                 value = work(self._connected(), tries > 0)
             except psycopg.Error as error:
                 if not self._passes(error):
                     raise fault(error, self._address.shown) from None
                 self.close()
-                self._outage.wait(_words(error), tries)
+                # A connection that was lost while nobody looked is no outage; its next may be.
+                if tries or before is None:
+                    self._outage.wait(_words(error), tries)
                 tries += 1
             else:
                 self._outage.over()

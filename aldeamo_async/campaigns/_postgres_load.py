@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
 
-_LAST: Final = "SELECT last FROM campaign WHERE id = %s FOR NO KEY UPDATE"
+_LAST: Final = "SELECT last, turn, added FROM campaign WHERE id = %s FOR NO KEY UPDATE"
 _SOURCE: Final = """
 INSERT INTO source (campaign, name) VALUES (%s, %s)
 ON CONFLICT (campaign, name) DO UPDATE SET name = excluded.name RETURNING id
@@ -58,30 +58,38 @@ FROM aldeamo_batch WHERE kind IS NOT NULL ORDER BY id
 ON CONFLICT (campaign, source, line, ref_key) DO NOTHING
 """
 _SLICE: Final = "INSERT INTO slice (campaign, lo, hi) VALUES (%s, %s, %s)"
-_GROW: Final = "UPDATE campaign SET last = %s, total = total + %s WHERE id = %s"
+_GROW: Final = """
+UPDATE campaign SET last = %s, total = total + %s, turn = %s, added = %s WHERE id = %s
+"""
 
 
 def add(
-    connection: Connection[TupleRow], campaign: int, source: str, entries: Sequence[Entry]
+    connection: Connection[TupleRow],
+    campaign: int,
+    turn: int,
+    source: str,
+    entries: Sequence[Entry],
 ) -> Added:
     """Add a batch of input rows, in the caller's transaction."""
-    (last,) = the_row(connection.execute(_LAST, (campaign,)))
+    last, last_turn, last_added = the_row(connection.execute(_LAST, (campaign,)))
     (origin,) = the_row(connection.execute(_SOURCE, (campaign, stored(source))))
     numbered = dict(enumerate(entries, last + 1))
     connection.execute(_TABLE)
     with connection.cursor().copy(_COPY) as copy:
         for number, entry in numbered.items():
             copy.write_row(_copied(number, entry))
-    added = connection.execute(_ADD, (campaign, origin)).rowcount
+    new = connection.execute(_ADD, (campaign, origin)).rowcount
     good = sum(not entry.problem for entry in entries)
     conflicts: tuple[Entry, ...] = ()
-    if added < good:
+    if new < good:
         conflicts = _set_aside(connection, campaign, origin, numbered)
-    if added < len(entries):
+    if new < len(entries):
         connection.execute(_ASIDE, (campaign, origin))
-    if added:
+    if new:
         connection.execute(_SLICE, (campaign, last + 1, last + len(entries)))
-    connection.execute(_GROW, (last + len(entries), added, campaign))
+    # In a second try, after the answer to the first was lost, the first has added them.
+    added = last_added if last_turn == turn else new
+    connection.execute(_GROW, (last + len(entries), new, turn, added, campaign))
     return Added(added, good - added - len(conflicts), conflicts)
 
 

@@ -33,15 +33,17 @@ LOCK: Final = 0x414C4443  # "ALDC": the advisory lock of whoever makes or migrat
 # one message that has come back to pending. It is free, or held by a run, and stays with its run
 # until nothing in it is pending or attempting; so it says where to look when the run is dead.
 #
-# `turn` numbers the writes of a connection: by it, a writer whose connection was lost recognises
-# what it had written.
+# `turn` numbers the writes of a ledger that is open somewhere: by it, a writer whose connection was
+# lost recognises what it had written.
 _V1: Final = (
     """
     CREATE TABLE campaign (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         name text NOT NULL UNIQUE,
         last bigint NOT NULL DEFAULT 0,
-        total bigint NOT NULL DEFAULT 0
+        total bigint NOT NULL DEFAULT 0,
+        turn integer,
+        added bigint
     )
     """,
     """
@@ -129,10 +131,12 @@ STEPS: Final[Sequence[Sequence[LiteralString]]] = (_V1,)
 
 _NAME: Final = "INSERT INTO campaign (name) VALUES (%s) ON CONFLICT (name) DO NOTHING"
 _NUMBER: Final = "SELECT id FROM campaign WHERE name = %s"
-_FIND: Final = (
-    "SELECT to_regnamespace('aldeamo_campaigns') IS NOT NULL, "
-    "to_regclass('aldeamo_campaigns.meta') IS NOT NULL"
-)
+# Read from the catalogue itself: `to_regnamespace` may answer from what the session remembers.
+_FIND: Final = """
+SELECT pg_class.oid IS NOT NULL FROM pg_namespace
+LEFT JOIN pg_class ON pg_class.relnamespace = pg_namespace.oid AND pg_class.relname = 'meta'
+WHERE pg_namespace.nspname = 'aldeamo_campaigns'
+"""
 _OURS: Final = "SELECT version FROM aldeamo_campaigns.meta WHERE product = %s"
 
 
@@ -177,10 +181,10 @@ def make_ready(
 
 def _version(connection: Connection[TupleRow], known: int) -> int:
     """Return the version of the schema, 0 where there is none."""
-    schema, meta = connection.execute(_FIND).fetchone() or (False, False)
-    if not schema:
+    schema = connection.execute(_FIND).fetchone()
+    if schema is None:
         return 0
-    ours = connection.execute(_OURS, (PRODUCT,)).fetchone() if meta else None
+    ours = connection.execute(_OURS, (PRODUCT,)).fetchone() if schema[0] else None
     if ours is None:
         raise CampaignError(
             "The database has a schema aldeamo_campaigns that is none of a campaign's ledger; "

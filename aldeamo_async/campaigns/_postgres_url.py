@@ -7,8 +7,9 @@ more than user, host, port and database.
 
 from __future__ import annotations
 
+import re
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from attrs import frozen
 
@@ -20,6 +21,7 @@ DEFAULT_CAMPAIGN: Final = "default"
 CAMPAIGN_NAME_MAX: Final = 200  # characters; a name, not a text
 # Seconds; a restart or a fail-over is over by then, and whoever watches has been told at once.
 PATIENCE_SECONDS: Final = 600.0
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:@]*)(:[0-9]*)?")
 
 
 @frozen
@@ -34,25 +36,35 @@ class Address:
 
 def parse(url: str) -> Address:
     """Take a URL apart; raise ``UsageError``, without the URL, where that cannot be done."""
-    try:
-        parts = urlsplit(url)
-        given = parse_qsl(parts.query, keep_blank_values=True)
-        user = "" if parts.username is None else f"{parts.username}@"
-        where = parts.netloc.rpartition("@")[2]
-    except ValueError:
+    parts = _split(url)
+    if parts is None:
         raise UsageError(
             "The URL of the PostgreSQL server cannot be read; write "
             "postgresql://user:password@host:5432/database?campaign=promo, and percent-encode what "
             "is special in the password."
-        ) from None
+        )
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    user = "" if parts.username is None else f"{parts.username}@"
+    where = parts.netloc.rpartition("@")[2]
     own = {name: value for name, value in given if name in ("campaign", "patience")}
     rest = urlencode([item for item in given if item[0] not in own], quote_via=quote)
     return Address(
-        conninfo=Secret(parts._replace(query=rest, fragment="").geturl()),
+        conninfo=Secret(parts._replace(query=rest).geturl()),
         shown=f"postgresql://{user}{where}{parts.path}",
         campaign=_campaign(own.get("campaign", DEFAULT_CAMPAIGN)),
         patience=_patience(own.get("patience", str(PATIENCE_SECONDS))),
     )
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of a URL, unless a piece of the password may have got into one of them."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    strays = "@" in parts.path or parts.fragment
+    return None if strays or not all(map(_HOST.fullmatch, hosts)) else parts
 
 
 def _campaign(name: str) -> str:
