@@ -98,11 +98,12 @@ class Campaign:
     ) -> Self:
         """Return the campaign of a ledger; enter it with ``async with``, which opens the ledger.
 
-        ``url`` is ``sqlite:///`` and a path, or a ``Ledger``. ``clock`` gives the aware moment
-        that send windows go by.
+        ``url`` is ``sqlite:///`` and a path, ``postgresql://user:password@host/database`` with
+        ``?campaign=`` and a name (see ``PostgresLedger``), or a ``Ledger``. ``clock`` gives the
+        aware moment that send windows go by.
 
         Raises:
-            UsageError: a URL that names no ledger.
+            UsageError: a URL that names no ledger, or the extra ``postgres`` is not installed.
             CampaignError: on entering: the ledger is in use, foreign, damaged or cannot be written.
         """
         ledger = ledger_at(url) if isinstance(url, str) else url
@@ -125,8 +126,8 @@ class Campaign:
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            "A campaign holds an open ledger and cannot be copied or pickled; open it again by its "
-            "URL, in one process at a time."
+            "A campaign holds an open ledger and cannot be copied or pickled; open it by its URL "
+            "where you need it (a SQLite file in one process at a time)."
         )
 
     def __repr__(self) -> str:

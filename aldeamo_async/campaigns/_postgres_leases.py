@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 def the_row(cursor: Cursor[TupleRow]) -> TupleRow:
     """Return the row of a statement that always has one."""
-    row = cursor.fetchone()
-    if row is None:
-        raise LookupError("a statement that always returns a row did not")
-    return row
+    return next(iter(cursor))
 
 
 _DROP_SPENT: Final = """

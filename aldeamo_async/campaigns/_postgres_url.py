@@ -48,8 +48,9 @@ def parse(url: str) -> Address:
     where = parts.netloc.rpartition("@")[2]
     own = {name: value for name, value in given if name in ("campaign", "patience")}
     rest = urlencode([item for item in given if item[0] not in own], quote_via=quote)
+    # Put together by hand: `geturl()` forgets the slashes of a URL without a host.
     return Address(
-        conninfo=Secret(parts._replace(query=rest).geturl()),
+        conninfo=Secret(f"postgresql://{parts.netloc}{parts.path}" + (f"?{rest}" if rest else "")),
         shown=f"postgresql://{user}{where}{parts.path}",
         campaign=_campaign(own.get("campaign", DEFAULT_CAMPAIGN)),
         patience=_patience(own.get("patience", str(PATIENCE_SECONDS))),

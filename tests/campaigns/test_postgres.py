@@ -56,6 +56,13 @@ async def ledger(campaign_url: str) -> AsyncIterator[PostgresLedger]:
     await ledger.aclose()
 
 
+def through(proxy: LossyProxy, server: PostgresServer, url: str) -> str:
+    """The same URL, by way of a proxy."""
+    host, port = quote(str(server.folder), safe=""), server.port
+    assert f"host={host}&port={port}" in url
+    return url.replace(f"host={host}&port={port}", f"host=127.0.0.1&port={proxy.port}")
+
+
 @pytest.fixture
 def lossy(postgres_server: PostgresServer) -> Iterator[LossyProxy]:
     with LossyProxy(postgres_server.port).running() as proxy:
@@ -76,6 +83,8 @@ def test_the_url_names_the_campaign() -> None:
     assert found.conninfo.reveal() == "postgresql://u@h:6432/d?sslmode=require"
     assert (found.campaign, found.patience) == ("Mayo #1", 2.5)
     assert found.shown == "postgresql://u@h:6432/d"
+    bare = parse("postgres:///?campaign=may")
+    assert (bare.conninfo.reveal(), bare.shown) == ("postgresql:///", "postgresql:///")
     assert parse("postgres:///d").campaign == "default"
     assert parse("postgresql://a:1,b:2,[::1]:3/d").shown == "postgresql://a:1,b:2,[::1]:3/d"
 
@@ -347,10 +356,7 @@ async def test_an_answer_that_is_lost(
 ) -> None:
     """Where a write was committed and its answer lost, the ledger finds out by reading: each mark
     and each result counts once."""
-    host, port = quote(str(postgres_server.folder), safe=""), postgres_server.port
-    assert f"host={host}&port={port}" in campaign_url
-    through = campaign_url.replace(f"host={host}&port={port}", f"host=127.0.0.1&port={lossy.port}")
-    ledger = PostgresLedger(through)
+    ledger = PostgresLedger(through(lossy, postgres_server, campaign_url))
     await ledger.open()
     lossy.lose_answer(to=b"COMMIT\0")
     bad = Entry(9, "ref-1", "sms", PHONE, "Adiós")
@@ -383,6 +389,19 @@ async def test_an_answer_that_is_lost(
     ]
     assert lossy.lost == 8
     assert [job.id for job in await ledger.claim("t2", 9)] == [second.id, fourth.id]
+    await ledger.aclose()
+
+
+async def test_a_connection_that_dies_young(
+    postgres_server: PostgresServer, campaign_url: str, lossy: LossyProxy
+) -> None:
+    """A connection that is cut before it is set up is closed, and another may be made."""
+    ledger = PostgresLedger(through(lossy, postgres_server, campaign_url))
+    lossy.lose_answer(to=b"search_path")
+    with pytest.raises(CampaignError, match="server closed the connection"):
+        await ledger.open()
+    await ledger.open()
+    assert await states(ledger) == {}
     await ledger.aclose()
 
 
