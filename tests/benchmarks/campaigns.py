@@ -4,6 +4,7 @@
     python tests/benchmarks/campaigns.py ratio --in-process
     python tests/benchmarks/campaigns.py size 1000000          # load, run, file size, peak memory
     python tests/benchmarks/campaigns.py postgres 1000000      # the same on a server of its own
+    python tests/benchmarks/campaigns.py postgres 1000000 --ledger-alone    # and without sending
 
 Each figure of `size` is of this process alone, so run it once for each number of rows. `postgres`
 starts a server that waits for the disk, and adds what it costs: CPU, bytes, the wait for a mark.
@@ -19,13 +20,14 @@ import tempfile
 import time
 from array import array
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import anyio
 
 from aldeamo_async import AsyncBotsClient, Outgoing
-from aldeamo_async.campaigns import Campaign, PostgresLedger
+from aldeamo_async.campaigns import Campaign, Job, Ledger, PostgresLedger, Result, State
 from aldeamo_async.sandbox import Sandbox, SandboxTransport, serve
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,6 +36,7 @@ from support.postgres import PostgresServer, running
 
 IN_FLIGHT = 200
 ROUNDS = 5
+CHUNK = 500  # messages of one claim, as a run has it
 MEGABYTE = 1_000_000
 
 
@@ -100,7 +103,25 @@ FROM pg_stat_user_tables WHERE relname IN ('message', 'fate', 'slice') ORDER BY 
 """
 
 
-async def on_postgres(count: int, server: PostgresServer, database: str) -> None:
+async def ledger_alone(ledger: Ledger) -> float:
+    """Claim, mark and record everything, with nothing in between; return messages a second."""
+    began, done = time.perf_counter(), 0
+
+    async def work(jobs: list[Job]) -> None:
+        while jobs:
+            number = jobs.pop().id
+            await ledger.mark("alone", number)
+            await ledger.record("alone", Result(number, State.SENT, message_id="32"))
+
+    while jobs := list(await ledger.claim("alone", CHUNK)):
+        done += len(jobs)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(IN_FLIGHT):
+                tasks.start_soon(work, jobs)
+    return done / (time.perf_counter() - began)
+
+
+async def on_postgres(count: int, server: PostgresServer, database: str, alone: bool) -> None:
     """Load a file of so many rows, run it, and ask the server what that cost it."""
     sandbox = Sandbox(keep_deliveries=False, detect_duplicates=False)
     client = AsyncBotsClient("test-key", transport=SandboxTransport(sandbox))
@@ -111,14 +132,17 @@ async def on_postgres(count: int, server: PostgresServer, database: str) -> None
             at_start = server.cpu_seconds()
             loaded = await campaign.load(path)
             at_load = server.cpu_seconds()
-            report = await campaign.run(concurrency=IN_FLIGHT)
+            if alone:
+                rate = await ledger_alone(ledger)
+            else:
+                rate = (await campaign.run(concurrency=IN_FLIGHT)).rate
             at_end = server.cpu_seconds()
             began = time.perf_counter()
-            await ledger.counts()
+            sent = (await ledger.counts()).states[State.SENT]
             counting = time.perf_counter() - began
     marks = sorted(ledger.marks)
-    print(f"rows {count}, sent {report.sent}, delivered {sandbox.delivered}")
-    print(f"load {loaded.rows / loaded.seconds:.0f} rows/s, run {report.rate:.0f} messages/s")
+    print(f"rows {count}, sent {sent}, delivered {sandbox.delivered}")
+    print(f"load {loaded.rows / loaded.seconds:.0f} rows/s, run {rate:.0f} messages/s")
     print(f"mark p50 {marks[count // 2]:.1f} ms, p99 {marks[count * 99 // 100]:.1f} ms")
     print(
         f"server CPU: load {(at_load - at_start) / count * 1e6:.0f} us/row, "
@@ -156,13 +180,15 @@ def main() -> None:
     parser.add_argument("what", choices=["ratio", "size", "postgres"])
     parser.add_argument("count", type=int, nargs="?", default=10_000)
     parser.add_argument("--in-process", action="store_true")
+    parser.add_argument("--ledger-alone", action="store_true")
     parser.add_argument("--backend", choices=["asyncio", "trio"], default="asyncio")
     options = parser.parse_args()
     if options.what == "size":
         anyio.run(size, options.count, backend=options.backend)
     elif options.what == "postgres":
         with running(durable=True) as server, server.database() as database:
-            anyio.run(on_postgres, options.count, server, database, backend=options.backend)
+            work = partial(on_postgres, options.count, server, database, options.ledger_alone)
+            anyio.run(work, backend=options.backend)
     else:
         anyio.run(ratio, options.count, options.in_process, backend=options.backend)
 
