@@ -97,9 +97,9 @@ def tests(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """The suite with the lowest versions that pyproject.toml allows."""
     extras = PROJECT["optional-dependencies"]
-    pins = lowest(
-        [*PROJECT["dependencies"], *extras["cli"], *extras["postgres"], *extras["sandbox"]]
-    )
+    optional = ("cli", "json", "postgres", "sandbox")
+    named = [requirement for name in optional for requirement in extras[name]]
+    pins = lowest([*PROJECT["dependencies"], *named])
     session.install(build_wheel(session), *pins, *group("tests"))
     session.run("pytest", *QUICK, *session.posargs, env=WHEEL_ENV)
 

@@ -25,6 +25,7 @@ from .._errors import UsageError
 from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
+from ..transports import PyreqwestTransport
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter
@@ -50,6 +51,7 @@ class Common:
     post_encoding: PostEncoding = "form"
     server_tz: str | None = None
     sandbox: bool = False
+    transport: str = "default"
     verbose: bool = False
     backend: str = "asyncio"
 
@@ -74,9 +76,10 @@ class Common:
             "limiter": limiter,
         }
         if self.sandbox:
-            if self.base_url or self.key_file:
+            if self.base_url or self.key_file or self.transport != "default":
                 raise UsageError(
-                    "--sandbox needs neither --base-url nor --key-file; leave them out."
+                    "--sandbox needs neither --base-url, --key-file nor --transport; "
+                    "leave them out."
                 )
             # Nobody asks it what it delivered, and a file may have millions of rows.
             double = Sandbox(
@@ -87,9 +90,11 @@ class Common:
             )
             return AsyncBotsClient(SANDBOX_KEY, transport=SandboxTransport(double), **settings)
         base_url = self.base_url or os.environ.get(URL_VARIABLE) or None
-        return AsyncBotsClient(
-            self.key(), base_url=base_url, max_connections=max_connections, **settings
-        )
+        if self.transport == "fast":
+            settings["transport"] = _fast(max_connections)
+        else:
+            settings["max_connections"] = max_connections
+        return AsyncBotsClient(self.key(), base_url=base_url, **settings)
 
     def key(self) -> Secret:
         """Find the API key: in the file, in the environment, or by asking at a terminal."""
@@ -110,6 +115,12 @@ class Common:
         """Run an async function to its end."""
         with _logging(self.verbose):
             return anyio.run(work, backend=self.backend)
+
+
+def _fast(max_connections: int | None) -> PyreqwestTransport:
+    if max_connections is None:
+        return PyreqwestTransport()
+    return PyreqwestTransport(max_connections=max_connections)
 
 
 def _key_in(path: Path) -> Secret:
@@ -204,6 +215,13 @@ _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (
         ("--sandbox",),
         {"is_flag": True, "help": "Talk to a sandbox inside this process: no key, no network."},
+    ),
+    (
+        ("--transport",),
+        {
+            "type": click.Choice(["default", "fast"]),
+            "help": "What carries the requests: httpx, or pyreqwest for speed. Default: default.",
+        },
     ),
     (("-v", "--verbose"), {"is_flag": True, "help": "Log to stderr what the library does."}),
     (("--backend",), {"type": click.Choice(["asyncio", "trio"]), "hidden": True}),

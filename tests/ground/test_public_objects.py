@@ -41,6 +41,7 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    Rows,
     RunReport,
     Secret,
     SendChannel,
@@ -55,6 +56,7 @@ from aldeamo_async import (
     User,
 )
 from aldeamo_async._errors import values_of
+from aldeamo_async._wire import users_request
 from aldeamo_async.campaigns import (
     BadRow,
     CampaignStatus,
@@ -148,12 +150,18 @@ def outcomes() -> Outcomes:
     return Outcomes(_never, bucket(), [ROW], concurrency=1, ordered=False)
 
 
+def rows() -> Rows[User]:
+    """Rows that nobody asked for yet."""
+    request = users_request("web", Dialect(), Secret(KEY))
+    return Rows(client()._engine, client()._terms, request, User)
+
+
 def campaign() -> Campaign:
     """A campaign that nobody opened."""
     return Campaign.open(MemoryLedger(), client())
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign]
+LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, rows, campaign]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 
