@@ -8,6 +8,7 @@ Law: a durable mark comes before every send; the ledger, not the process, knows 
 stands.
 """
 
+from .._settle import settle
 from ._campaign import Campaign
 from ._ledger import Ledger
 from ._memory import MemoryLedger
@@ -49,3 +50,5 @@ __all__ = [
     "SqliteLedger",
     "State",
 ]
+
+settle(Campaign, LoadReport, RunReport, SendWindow)

@@ -48,6 +48,7 @@ from aldeamo_async import (
     SendWindow,
     Sent,
     Settings,
+    SharedTokenBucket,
     Timeouts,
     TokenBucket,
     UnexpectedResponse,
@@ -64,6 +65,7 @@ from aldeamo_async.campaigns import (
     PhaseTime,
     State,
 )
+from aldeamo_async.limits import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +147,11 @@ def bucket() -> TokenBucket:
     return TokenBucket(5)
 
 
+def shared() -> SharedTokenBucket:
+    """A limiter shared by many."""
+    return SharedTokenBucket(MemoryStore(), 10)
+
+
 def outcomes() -> Outcomes:
     """Outcomes that nobody opened."""
     return Outcomes(_never, bucket(), [ROW], concurrency=1, ordered=False)
@@ -161,7 +168,7 @@ def campaign() -> Campaign:
     return Campaign.open(MemoryLedger(), client())
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, rows, campaign]
+LIVE: list[Callable[[], Any]] = [client, bucket, shared, outcomes, rows, campaign]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 
