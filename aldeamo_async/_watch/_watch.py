@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -78,6 +78,11 @@ class Watch:
         state = "open" if self._is_open else "closed" if self._begun else "new"
         return f"<Watch {self._channel}, {state}, {len(self._roster)} clients>"
 
+    def __reduce__(self) -> NoReturn:
+        raise UsageError(
+            "A watch cannot be copied or pickled; its cursor can, and has it all."
+        )
+
     @property
     def cursor(self) -> WatchCursor:
         """The position after the last finished message; save it, and go on with ``since=cursor``.
@@ -137,14 +142,12 @@ class Watch:
         """Take the first list, and pass over what is there already if only news is wanted."""
         # An empty list is rare in earnest, and would make everybody look new later on.
         sights = await self._list() or await self._list()
-        now = anyio.current_time()
-        late = self._roster.begin(sights, now)
+        late = self._roster.begin(sights, anyio.current_time())
         if self._since is None:
             for _ in range(OPENING_PASSES):
                 late = [client for client in late if not await self._pass_over(client)]
         else:
             self._due.extend(late)
-        self._pace.begin(now)
         self._begun = True
 
     async def _advance(self) -> None:
