@@ -79,9 +79,7 @@ class Watch:
         return f"<Watch {self._channel}, {state}, {len(self._roster)} clients>"
 
     def __reduce__(self) -> NoReturn:
-        raise UsageError(
-            "A watch cannot be copied or pickled; its cursor can, and has it all."
-        )
+        raise UsageError("A watch cannot be copied or pickled; its cursor can, and has it all.")
 
     @property
     def cursor(self) -> WatchCursor:

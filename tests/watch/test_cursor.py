@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aldeamo_async import UsageError, WatchCursor
 from aldeamo_async._watch._position import KEPT, Position
+from aldeamo_async._watch._roster import Client
 
 IDS = st.one_of(st.integers(0, 60).map(str), st.sampled_from(["a", "b-7", "٣", "007"]))
 
@@ -71,7 +72,8 @@ def test_a_cursor_travels(cursor: WatchCursor) -> None:
 
 
 def test_a_cursor_shows_no_numbers() -> None:
-    """Its repr counts the clients and names none."""
+    """Its repr counts the clients and names none; one in a traceback is masked."""
+    assert repr(Client("573000000001", Position())) == "<Client '57********01'>"
     cursor = WatchCursor("web", datetime(2026, 1, 1, tzinfo=UTC), {"573000000001": Position()})
     assert "<1 clients>" in repr(cursor)
     assert "573000000001" not in repr(cursor)

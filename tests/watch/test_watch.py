@@ -224,7 +224,7 @@ async def test_a_client_without_a_date_is_read_now_and_then() -> None:
 async def test_an_id_that_cannot_be_asked_for_is_passed_over() -> None:
     """A user whose id was spoiled by a spreadsheet does not stop the watch."""
     carrier = api(
-        lambda: listing(user("5.73E+11"), user(ANA, "2030-01-01 10:00:00")),
+        lambda: listing(user("5.73E+11", "2030-01-01 10:00:00"), user(ANA, "2030-01-01 10:00:00")),
         lambda _: listing(message(1)),
     )
     async with opened(carrier) as client, client.watch(CHANNEL, since=an_hour_ago()) as messages:
