@@ -377,3 +377,8 @@ def engine_of(client: AsyncBotsClient) -> tuple[Engine, Terms]:
     # The campaigns' door into the client: they pace and send as it does, on the same connections.
     client._home.enter()  # pyright: ignore[reportPrivateUsage]
     return client._engine, client._terms  # pyright: ignore[reportPrivateUsage]
+
+
+def abandon(client: AsyncBotsClient) -> None:
+    """Count a client as closed without its event loop: for a transport that holds no connection."""
+    client._home.closed = True  # pyright: ignore[reportPrivateUsage]

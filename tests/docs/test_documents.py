@@ -27,7 +27,9 @@ pytestmark = pytest.mark.real_clock
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCKS = [block for path in DOCUMENTS for block in blocks_of(path)]
-PYTHON = [path for path in DOCUMENTS if any(b.language == "python" for b in blocks_of(path))]
+PYTHON = [path for path in DOCUMENTS if any(block.runs for block in blocks_of(path))]
+QUOTES = [block for block in BLOCKS if block.source]
+SUITES = [path for path in DOCUMENTS if any(block.file for block in blocks_of(path))]
 SHELLS = [block for block in BLOCKS if block.language in SHELL]
 MODULES = ["aldeamo_async"] + [
     module.name for module in pkgutil.walk_packages(aldeamo_async.__path__, "aldeamo_async.")
@@ -47,7 +49,7 @@ def shown_block(block: Block) -> str:
 
 def backends_of(path: Path) -> list[str]:
     """Both event loops, unless the document itself imports asyncio."""
-    code = "".join(block.content for block in blocks_of(path) if block.language == "python")
+    code = "".join(block.content for block in blocks_of(path) if block.runs)
     return ["asyncio"] if re.search(r"^\s*import asyncio", code, re.M) else ["asyncio", "trio"]
 
 
@@ -81,8 +83,41 @@ def test_the_python_blocks_of_a_document_run(
         given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url}
         namespace = given | {"__name__": "__document__"}
         for block in blocks_of(path):
-            if block.language == "python":
+            if block.runs:
                 run_python(block, namespace, portal)
+
+
+@pytest.mark.parametrize("block", QUOTES, ids=shown_block)
+def test_a_quoted_block_is_what_its_file_says(block: Block) -> None:
+    """A block that shows a piece of an example is that piece; the example has tests of its own."""
+    source = (block.path.parent / str(block.source)).resolve()
+    assert (source.parent / f"test_{source.name}").is_file()
+    # A piece from inside of a function stands further left here, and may need fewer lines.
+    shown_there = re.sub(r"\s", "", source.read_text(encoding="utf-8"))
+    assert re.sub(r"\s", "", block.content) in shown_there
+
+
+@pytest.mark.parametrize("path", SUITES, ids=shown)
+def test_the_files_of_a_document_are_a_suite_that_passes(path: Path, tmp_path: Path) -> None:
+    """The files that a page tells its reader to write work together, with warnings as errors."""
+    files = {block.file: block.content for block in blocks_of(path) if block.file}
+    assert len(files) == sum(block.file is not None for block in blocks_of(path))
+    for name, content in files.items():
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    # pytest-asyncio is here for other tests; a reader who chose anyio would not have it.
+    options = ["-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error", "--strict-markers"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--rootdir", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shown_tests = sum(len(re.findall(r"^(?:async )?def test_", x, re.M)) for x in files.values())
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"=+ (\d+) passed in", done.stdout)
+    assert passed, done.stdout
+    assert int(passed[1]) >= shown_tests > 0
 
 
 @pytest.mark.parametrize("block", SHELLS, ids=shown_block)
@@ -120,7 +155,7 @@ def test_every_block_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=shown)
 def test_no_python_block_is_passed_over(path: Path) -> None:
-    """Every fence that mentions Python is among the blocks that run; none is switched off."""
+    """Every fence that mentions Python is among the blocks that are run, or quoted from what is."""
     text = path.read_text(encoding="utf-8")
     fences = re.findall(r"^ *(?:`{3,}|~{3,}) *[{.]*py", text, re.MULTILINE | re.IGNORECASE)
     assert len(fences) == sum(block.language == "python" for block in blocks_of(path))

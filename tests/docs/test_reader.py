@@ -48,6 +48,14 @@ def document(tmp_path: Path) -> Path:
             # why
             aldeamo demo
             ```
+            <!-- file: test_it.py -->
+            ```python
+            def test_it(): pass
+            ```
+            <!-- quoted from examples/app.py -->
+            ```python
+            app = None
+            ```
             """
         ),
         encoding="utf-8",
@@ -64,8 +72,20 @@ def test_the_reader_finds_every_block(document: Path) -> None:
         ("console", 13, True),
         ("python", 19, False),
         ("bash", 22, False),
+        ("python", 27, False),
+        ("python", 31, False),
     ]
     assert blocks_of(document)[1].content.startswith("await")
+
+
+def test_the_reader_tells_what_runs_where(document: Path) -> None:
+    """A file of its own and a quotation do not run in the document; the rest does."""
+    found = [(b.runs, b.file, b.source) for b in blocks_of(document) if b.language == "python"]
+    assert found == [
+        *[(True, None, None)] * 3,
+        (False, "test_it.py", None),
+        (False, None, "examples/app.py"),
+    ]
 
 
 def test_a_console_block_gives_its_commands(document: Path) -> None:

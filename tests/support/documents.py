@@ -1,7 +1,8 @@
 """Reads Markdown documents and runs their code blocks.
 
 Rule: what a reader may paste is what runs. A document is one namespace, its blocks run in order,
-`await` is allowed at the top level, and a traceback names the line of the document.
+`await` is allowed at the top level, and a traceback names the line of the document. A comment above
+a block can say that it is a file of its own, or a piece of a file that is run elsewhere.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`\n]*)$")
 RUN = "<!-- run -->"  # the comment above a block whose commands are run
+FILE = re.compile(r"<!-- file: (\S+) -->")  # the block is this file of the reader's project
+QUOTED = re.compile(r"<!-- quoted from (\S+) -->")  # it stands in this file, word for word
 SHELL = {"bash", "console"}
 
 # What may be shown in a block. `python` and marked shell blocks run; the rest is for reading.
@@ -28,13 +31,38 @@ LANGUAGES = {"bash", "console", "csv", "json", "jsonl", "mermaid", "python", "te
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `line` is the number of its first line of content."""
+    """One fenced block; `line` is the number of its first line of content.
+
+    `above` is the last line of text before it.
+    """
 
     path: Path
     line: int
     language: str
     content: str
-    marked: bool
+    above: str
+
+    @property
+    def marked(self) -> bool:
+        """Whether its commands are to be run."""
+        return self.above == RUN
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that it is, if it is one."""
+        found = FILE.fullmatch(self.above)
+        return found and found[1]
+
+    @property
+    def source(self) -> str | None:
+        """The path, from the document's folder, of the file that it is quoted from."""
+        found = QUOTED.fullmatch(self.above)
+        return found and found[1]
+
+    @property
+    def runs(self) -> bool:
+        """Whether it runs in the document's own namespace."""
+        return self.language == "python" and self.file is None and self.source is None
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}"
@@ -56,7 +84,7 @@ def blocks_of(path: Path) -> list[Block]:
                 break
             content.append(inner[indent:])
         text = "\n".join(content) + "\n"
-        found.append(Block(path, number + 1, opening["info"].strip(), text, above == RUN))
+        found.append(Block(path, number + 1, opening["info"].strip(), text, above))
         above = ""
     return found
 
