@@ -37,6 +37,7 @@ from ._models import (
     Unknown,
     User,
 )
+from ._reading import Rows
 from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
 from ._stats import ClientStats
@@ -77,6 +78,7 @@ __all__ = [
     "Receipt",
     "Rejected",
     "RetryPolicy",
+    "Rows",
     "RunReport",
     "Secret",
     "SendChannel",

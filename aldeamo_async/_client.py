@@ -21,7 +21,8 @@ from ._errors import UsageError
 from ._home import ClientHome
 from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
 from ._observer import Observer, tell
-from ._outcomes import read_all, read_each, send
+from ._outcomes import send
+from ._reading import Rows, read_all
 from ._retry import RetryBudget, RetryPolicy
 from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
 from ._stats import ClientStats, look_at, stats_of
@@ -33,7 +34,7 @@ from .transports import as_transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
     from types import TracebackType
 
@@ -144,14 +145,15 @@ class AsyncBotsClient:
         request = users_request(channel, self._settings.dialect, self._settings.api_key)
         return await read_all(self._engine, self._terms, request, User)
 
-    def iter_users(self, channel: ReadChannel | str) -> AsyncIterator[User]:
-        """Iterate over the users of a channel, each made when it is asked for.
+    def iter_users(self, channel: ReadChannel | str) -> Rows[User]:
+        """Iterate over the users of a channel while they come in, in constant memory.
 
-        Raises as ``users`` does.
+        ``async with client.iter_users("whatsapp") as users:`` where you may leave early; ``async
+        for`` alone where you do not. Raises as ``users`` does.
         """
         self._home.enter()
         request = users_request(channel, self._settings.dialect, self._settings.api_key)
-        return read_each(self._engine, self._terms, request, User)
+        return Rows(self._engine, self._terms, request, User)
 
     async def messages(self, channel: ReadChannel | str, client_id: str | int) -> list[Message]:
         """Return every message of one client (``GET /messages``).
@@ -164,18 +166,13 @@ class AsyncBotsClient:
         )
         return await read_all(self._engine, self._terms, request, Message)
 
-    def iter_messages(
-        self, channel: ReadChannel | str, client_id: str | int
-    ) -> AsyncIterator[Message]:
-        """Iterate over the messages of one client, each made when it is asked for.
-
-        Raises as ``users`` does.
-        """
+    def iter_messages(self, channel: ReadChannel | str, client_id: str | int) -> Rows[Message]:
+        """Iterate over the messages of one client while they come in, as ``iter_users`` does."""
         self._home.enter()
         request = messages_request(
             channel, client_id, self._settings.dialect, self._settings.api_key
         )
-        return read_each(self._engine, self._terms, request, Message)
+        return Rows(self._engine, self._terms, request, Message)
 
     def watch(
         self,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from .limits import LimiterStats
-from .transports import LaneStats, LaneTransport
+from .transports import LaneStats, LaneTransport, PyreqwestTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +53,7 @@ def stats_of(engine: Engine) -> ClientStats:
         cancelled=tally.cancelled,
         budget_left=engine.budget.left,
         limiter=engine.limiter.snapshot(),
-        lanes=carrier.stats() if isinstance(carrier, LaneTransport) else None,
+        lanes=carrier.stats() if isinstance(carrier, LaneTransport | PyreqwestTransport) else None,
     )
 
 

@@ -42,6 +42,7 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    Rows,
     RunReport,
     Secret,
     SendChannel,
@@ -59,6 +60,7 @@ from aldeamo_async import (
 )
 from aldeamo_async._errors import values_of
 from aldeamo_async._watch._position import Position
+from aldeamo_async._wire import users_request
 from aldeamo_async.campaigns import (
     BadRow,
     CampaignStatus,
@@ -153,6 +155,12 @@ def outcomes() -> Outcomes:
     return Outcomes(_never, bucket(), [ROW], concurrency=1, ordered=False)
 
 
+def rows() -> Rows[User]:
+    """Rows that nobody asked for yet."""
+    request = users_request("web", Dialect(), Secret(KEY))
+    return Rows(client()._engine, client()._terms, request, User)
+
+
 def campaign() -> Campaign:
     """A campaign that nobody opened."""
     return Campaign.open(MemoryLedger(), client())
@@ -169,7 +177,7 @@ def watch() -> Watch:
     return anyio.run(_watch)
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign, watch]
+LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, rows, campaign, watch]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 
