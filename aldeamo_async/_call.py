@@ -22,6 +22,7 @@ from ._retry import RetryBudget, RetryPolicy, Verdict, may_repeat, retry_from
 from ._settings import Settings
 from ._wire import Finding, Transport, Unsent, WireRequest, decipher, unsent
 from .limits import Permit, RateLimiter
+from .limits._take import take
 
 log = logging.getLogger("aldeamo_async")
 
@@ -136,7 +137,7 @@ class Call:
         """Make one attempt: permit, exchange, finding."""
         if permit is None:
             try:
-                permit = await self._engine.limiter.acquire(deadline=self._deadline)
+                permit = await take(self._engine.limiter, self._deadline)
             except DeadlineExceeded as error:
                 finding = unsent(Phase.LIMITER, error.reason, timed_out=True)
                 return self._note(finding, anyio.current_time())

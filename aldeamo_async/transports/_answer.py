@@ -41,8 +41,10 @@ async def read_answer(response: httpx.Response, request: WireRequest) -> WireRes
     cap = request.endpoint.dialect.max_response_bytes
     try:
         raw = await _collect(response, cap)
-    finally:
+        await _close(response)
+    except BaseException:
         await close_quietly(response)
+        raise
     body = None if raw is None else decode(raw, response.headers.get("content-encoding"), cap)
     return WireResponse(
         status=response.status_code,
@@ -62,10 +64,14 @@ def pairs_of(response: httpx.Response) -> Pairs:
 async def close_quietly(closable: httpx.Response | httpx.AsyncBaseTransport) -> None:
     """Close, cancelled or not; what cannot be closed properly is closed all the same."""
     with anyio.CancelScope(shield=True):
-        try:
-            await closable.aclose()
-        except FAULTS:
-            return
+        await _close(closable)
+
+
+async def _close(closable: httpx.Response | httpx.AsyncBaseTransport) -> None:
+    try:
+        await closable.aclose()
+    except FAULTS:
+        return
 
 
 async def _collect(response: httpx.Response, cap: int) -> bytes | None:
