@@ -43,7 +43,7 @@ from ._settings import Dialect, Secret, Settings, Timeouts
 from ._stats import ClientStats
 from ._watch import Watch, WatchCursor
 from .campaigns import Campaign, LoadReport, RunReport, SendWindow
-from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
+from .limits import LimiterStats, Permit, RateLimiter, SharedTokenBucket, TokenBucket
 
 __version__ = "0.1.0"
 
@@ -85,6 +85,7 @@ __all__ = [
     "SendWindow",
     "Sent",
     "Settings",
+    "SharedTokenBucket",
     "Timeouts",
     "TokenBucket",
     "UnexpectedResponse",

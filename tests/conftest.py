@@ -14,7 +14,7 @@ from support.matrix import MATRICES
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "support.postgres", "support.valkey"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -12,6 +12,7 @@ from ._campaign import Campaign
 from ._ledger import Ledger
 from ._memory import MemoryLedger
 from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State
+from ._postgres import PostgresLedger
 from ._report import (
     BadRow,
     CampaignStatus,
@@ -38,6 +39,7 @@ __all__ = [
     "LoadReport",
     "MemoryLedger",
     "PhaseTime",
+    "PostgresLedger",
     "Progress",
     "Resolution",
     "ResolveReport",

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = {"anyio", "attrs", "cattrs", "httpx", "tenacity"}
 
 # Not there in a plain installation, or of one event loop only: `import aldeamo_async` does without.
-ABSENT = ["click", "opentelemetry", "rich", "starlette", "trio", "uvicorn"]
+ABSENT = ["click", "opentelemetry", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
 
 # Loaded by who asks for them; the programs among them are no libraries.
 LAZY = {f"aldeamo_async.{room}" for room in ("cli", "demo", "sandbox", "telemetry")}
