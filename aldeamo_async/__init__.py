@@ -60,6 +60,8 @@ __all__ = [
     "Unknown",
     "UsageError",
     "User",
+    "Watch",
+    "WatchCursor",
 ]
 
 _OF_CAMPAIGNS: Final = ("Campaign", "LoadReport", "RunReport", "SendWindow")

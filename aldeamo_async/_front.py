@@ -35,6 +35,7 @@ from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
 from ._settle import settle
 from ._stats import ClientStats
+from ._watch import Watch, WatchCursor
 from .limits import LimiterStats, Permit, RateLimiter, SharedTokenBucket, TokenBucket
 
 __all__ = [
@@ -78,6 +79,8 @@ __all__ = [
     "Unknown",
     "UsageError",
     "User",
+    "Watch",
+    "WatchCursor",
 ]
 
 settle(*map(globals().get, __all__))

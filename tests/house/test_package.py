@@ -22,10 +22,10 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = {"anyio", "attrs", "cattrs", "httpx", "tenacity"}
 
 # Not there in a plain installation, or of one event loop only: `import aldeamo_async` does without.
-ABSENT = ["click", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
+ABSENT = ["click", "opentelemetry", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
 
 # Loaded by who asks for them; the programs among them are no libraries.
-LAZY = {"aldeamo_async.cli", "aldeamo_async.demo", "aldeamo_async.sandbox"}
+LAZY = {f"aldeamo_async.{room}" for room in ("cli", "demo", "sandbox", "telemetry")}
 PROGRAMS = {"aldeamo_async.__main__", "aldeamo_async.cli", "aldeamo_async.demo"}
 
 
