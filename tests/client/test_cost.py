@@ -1,7 +1,7 @@
 """What a message costs, counted in instructions of the interpreter: the same on every machine.
 
-Rule: a budget is what the code takes today on CPython 3.11, and a tenth. One that breaks wants a look
-at what was added to the way of every message; raise it only with a reason.
+Rule: a budget is what the code takes today on CPython 3.11, and a tenth. One that breaks wants a
+look at what was added to the way of every message; raise it only with a reason.
 """
 
 from __future__ import annotations
