@@ -8,11 +8,14 @@ Rule 2: nothing put in is lost: a wake-up whose sleeper was cancelled goes to th
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from ._source import END, End
+
+if TYPE_CHECKING:
+    from ._models import Outcome
 
 
 class Sleepers:
