@@ -25,6 +25,9 @@ QUICK = ["-m", "not slow"]
 # Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
 
+# Minutes together; the others in tests/benchmarks take longer, or a database.
+BENCHMARKS = ["imports", "instructions", "limiter", "decoding", "streaming", "throughput"]
+
 # The wheel of this run, once it is built.
 BUILT: list[Path] = []
 
@@ -129,9 +132,10 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Benchmarks: numbers to read, not a verdict."""
-    session.install(build_wheel(session), *group("tests"))
-    session.run("pytest", "-s", "--timeout=0", "tests/benchmarks", *session.posargs, env=WHEEL_ENV)
+    """Benchmarks beside peers: numbers to read, not a verdict. `-- throughput` runs one of them."""
+    session.install(build_wheel(session), *group("bench"))
+    for name in session.posargs or BENCHMARKS:
+        session.run("python", f"tests/benchmarks/{name}.py")
 
 
 @nox.session(python=nox.project.python_versions(PYPROJECT))
