@@ -1,7 +1,9 @@
 """An async client for the Aldeamo BOTS API that never sends a message twice.
 
-async with AsyncBotsClient(api_key="...") as client:
-    receipt = await client.send("sms", "573000000001", "Hola")
+::
+
+    async with AsyncBotsClient(api_key="...") as client:
+        receipt = await client.send("sms", "573000000001", "Hola")
 """
 
 from inspect import get_annotations, isclass

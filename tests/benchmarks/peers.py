@@ -74,7 +74,9 @@ def is_yes(answer: Any) -> bool:
     return bool(answer["status"]) and answer["codigo"] == 0
 
 
-async def loop_over(post: Callable[[dict[str, str]], Awaitable[Any]], in_flight: int, window: Window) -> None:
+async def loop_over(
+    post: Callable[[dict[str, str]], Awaitable[Any]], in_flight: int, window: Window
+) -> None:
     """The loop that users write: so many workers over one source."""
     numbers = count()
 
