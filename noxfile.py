@@ -25,6 +25,9 @@ QUICK = ["-m", "not slow"]
 # Where the site of the documents goes; tests/site reads it there.
 SITE = "build/site"
 
+# Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
+SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
+
 # The wheel of this run, once it is built.
 BUILT: list[Path] = []
 
@@ -91,7 +94,12 @@ def tests(session: nox.Session) -> None:
     """The whole suite, at 100 % branch coverage."""
     session.install(build_wheel(session), *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=WHEEL_ENV)
+    suite = ["coverage", "run", "-m", "pytest"]
+    if session.posargs:
+        session.run(*suite, *session.posargs, env=WHEEL_ENV)
+    else:
+        session.run(*suite, *SIDE_BY_SIDE, "-m", "not alone", env=WHEEL_ENV)
+        session.run(*suite, "-m", "alone", env=WHEEL_ENV)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
 
@@ -103,7 +111,7 @@ def oldest(session: nox.Session) -> None:
     listed = [req for extra, needs in extras.items() if extra != "all" for req in needs]
     pins = lowest([*PROJECT["dependencies"], *listed])
     session.install(build_wheel(session), *pins, *group("tests"))
-    session.run("pytest", *QUICK, *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
@@ -112,7 +120,7 @@ def httpx2(session: nox.Session) -> None:
     session.install(build_wheel(session), *group("tests", "httpx2"))
     alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
     env = WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"}
-    session.run("pytest", *QUICK, *session.posargs, env=env)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=env)
 
 
 @nox.session

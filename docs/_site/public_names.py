@@ -187,9 +187,10 @@ def laid_out(lines: list[str]) -> list[str]:
     """Show the layout of a docstring to its readers: lists of rules and arguments, long entries."""
     found: list[str] = []
     section = listed = False
-    for line in lines:
+    for before, line in zip(["", *lines], lines, strict=False):
         section = line in SECTIONS or (section and line.startswith(" "))
-        listed = bool(line) and (listed or bool(ENTRY.match(line)))
+        # A list begins after an empty line; within a paragraph a colon is a colon.
+        listed = bool(line) and (listed or (not before and bool(ENTRY.match(line))))
         if RULE.match(line):
             found += ["", line]
         elif listed and not section:
