@@ -22,6 +22,9 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow"]
 
+# Where the site of the documents goes; tests/site reads it there.
+SITE = "build/site"
+
 # Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
 
@@ -125,9 +128,10 @@ def httpx2(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md, docs/ and the docstrings."""
+    """The site, in build/site, and every code block of README.md, docs/ and the docstrings."""
     session.install(build_wheel(session), *group("docs"))
-    session.run("pytest", "tests/docs", *session.posargs, env=WHEEL_ENV)
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", SITE, env=WHEEL_ENV)
+    session.run("pytest", "tests/docs", "tests/site", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
