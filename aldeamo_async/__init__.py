@@ -40,6 +40,7 @@ from ._models import (
 from ._retry import RetryPolicy
 from ._settings import Dialect, Secret, Settings, Timeouts
 from ._stats import ClientStats
+from ._watch import Watch, WatchCursor
 from .campaigns import Campaign, LoadReport, RunReport, SendWindow
 from .limits import LimiterStats, Permit, RateLimiter, TokenBucket
 
@@ -88,6 +89,8 @@ __all__ = [
     "Unknown",
     "UsageError",
     "User",
+    "Watch",
+    "WatchCursor",
 ]
 
 

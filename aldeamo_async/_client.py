@@ -23,13 +23,15 @@ from ._outcomes import read_all, read_each, send
 from ._retry import RetryBudget, RetryPolicy
 from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
 from ._stats import ClientStats, stats_of
+from ._watch import Pace, Watch, WatchCursor, open_watch
 from ._wire import messages_request, users_request
 from .limits import Permit, RateLimiter, TokenBucket
 from .transports import as_transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
+    from datetime import datetime
     from types import TracebackType
 
     from ._source import Source
@@ -163,6 +165,45 @@ class AsyncBotsClient:
             channel, client_id, self._settings.dialect, self._settings.api_key
         )
         return read_each(self._engine, self._terms, request, Message)
+
+    def watch(
+        self,
+        channel: ReadChannel | str,
+        client_ids: Iterable[str | int] | None = None,
+        since: WatchCursor | datetime | None = None,
+        *,
+        every: float = 5.0,
+        idle_max: float | None = None,
+        jitter: float = 0.1,
+    ) -> Watch:
+        """Watch a channel for new messages, each handed out once; the API has no webhook.
+
+        Use it as ``async with client.watch("whatsapp") as messages:`` and iterate over
+        ``messages``. Each round reads the users, and then the messages of those whose
+        ``last_active`` has moved: one request at a time, behind the sends of the same limiter.
+
+        Args:
+            channel: a channel that can be read.
+            client_ids: the ``User.user_id`` of those to watch; by default all.
+            since: ``messages.cursor`` of an earlier watch, a time (aware), or ``None`` for what
+                comes after the ``async with`` is entered; that takes a read of each client that was
+                active in the last day.
+            every: seconds between two rounds while messages come.
+            idle_max: seconds between two rounds when nothing has come for long; by default 60.
+            jitter: the part of an interval by which it varies.
+
+        Raises:
+            UsageError: an argument that cannot work, at once.
+
+        Opening raises as ``users`` does; so does an iteration until the first list has come. Later
+        on a read that fails is tried again by itself, and only a refused key (``AuthError``) or ten
+        lists of users in a row that failed are raised; iterating again goes on.
+        """
+        self._home.enter()
+        pace = Pace(every, idle_max, jitter)
+        return open_watch(
+            self._engine, self._terms, self._home.enter, channel, client_ids, since, pace
+        )
 
     # ── sending ──
 

@@ -25,9 +25,11 @@ from .._errors import UsageError
 from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
+from ..transports import as_transport
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter
+    from ..transports import Transport
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -63,10 +65,19 @@ class Common:
             server_tz=self.server_tz,
         )
 
+    @property
+    def resolved_base_url(self) -> str | None:
+        """The base URL of the options or the environment; ``None`` for Aldeamo's own."""
+        return None if self.sandbox else self.base_url or os.environ.get(URL_VARIABLE) or None
+
     def client(
-        self, *, limiter: RateLimiter | None = None, max_connections: int | None = None
+        self,
+        *,
+        limiter: RateLimiter | None = None,
+        max_connections: int | None = None,
+        wrap: Callable[[Transport], Transport] | None = None,
     ) -> AsyncBotsClient:
-        """Make a client; it opens on its first call."""
+        """Make a client; it opens on its first call. ``wrap`` puts a transport around its own."""
         settings: dict[str, Any] = {
             "dialect": self.dialect,
             "deadline": self.deadline,
@@ -85,10 +96,15 @@ class Common:
                 keep_deliveries=False,
                 detect_duplicates=False,
             )
-            return AsyncBotsClient(SANDBOX_KEY, transport=SandboxTransport(double), **settings)
-        base_url = self.base_url or os.environ.get(URL_VARIABLE) or None
+            inside = as_transport(SandboxTransport(double))
+            transport = inside if wrap is None else wrap(inside)
+            return AsyncBotsClient(SANDBOX_KEY, transport=transport, **settings)
+        carrier = as_transport(None, max_connections=max_connections)
         return AsyncBotsClient(
-            self.key(), base_url=base_url, max_connections=max_connections, **settings
+            self.key(),
+            base_url=self.resolved_base_url,
+            transport=carrier if wrap is None else wrap(carrier),
+            **settings,
         )
 
     def key(self) -> Secret:

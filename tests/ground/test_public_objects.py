@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 import tenacity
 
@@ -53,8 +54,11 @@ from aldeamo_async import (
     Unknown,
     UsageError,
     User,
+    Watch,
+    WatchCursor,
 )
 from aldeamo_async._errors import values_of
+from aldeamo_async._watch._position import Position
 from aldeamo_async.campaigns import (
     BadRow,
     CampaignStatus,
@@ -126,6 +130,7 @@ VALUES: list[Any] = [
     Unknown(ROW, LOST),
     UsageError("no"),
     User("1", PHONE, NAME, "ana@tenant.example", PHONE, None, None, {"nick": NAME}),
+    WatchCursor("web", datetime(2026, 12, 8, tzinfo=UTC), {PHONE: Position(None, "7", ("8",))}),
 ]
 
 
@@ -153,7 +158,18 @@ def campaign() -> Campaign:
     return Campaign.open(MemoryLedger(), client())
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign]
+async def _watch() -> Watch:
+    """A watch is made where its client lives: in an event loop."""
+    async with client() as living:
+        return living.watch("web", [PHONE])
+
+
+def watch() -> Watch:
+    """A watch that nobody opened."""
+    return anyio.run(_watch)
+
+
+LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign, watch]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 
