@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # How often the page is told what is new: often enough to look live, and rarely enough that
 # thousands of messages a second cost a handful of events.
 _TICK = 0.2  # seconds
+_RETRY = b"retry: 1000\n\n"  # ms after which a browser that lost the stream asks again
 _SAMPLE_KEY = "test-key"  # shown, for it is no secret; any other key is not
 
 _EVENTS, _SAY, _WEATHER = "/inbox/events", "/inbox/say", "/inbox/weather"
@@ -64,6 +65,7 @@ class Inbox:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._journal = sandbox.open_journal()
+        self._switches = 0  # so that a page can tell what it asked for from what was before
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -100,13 +102,15 @@ class Inbox:
         except KeyError:
             raise Refused(400, f"There is no weather {str(name)[:40]!r}.") from None
         self._sandbox.weather = weather
-        return _json({"weather": weather.name})
+        self._switches += 1
+        return _json({"switches": self._switches})
 
     async def _tell(self, connection: Connection, send: Send) -> None:
         """Send what is there, then what is new, as server-sent events, until the page is left."""
         headers = {**_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
+        await send({"type": "http.response.body", "body": _RETRY, "more_body": True})
         pace = Pace()
         number, figures = 0, self._figures(pace)
         entries = self._journal.since(number)
@@ -140,6 +144,7 @@ class Inbox:
             "faults": self._sandbox.faults.total(),
             "weather": weather,
             "lasts": lasts,
+            "switches": self._switches,
         }
 
 

@@ -19,6 +19,7 @@ let chosen = null; // the conversation that is open
 let active = null; // the one that the keyboard is at, in the list
 let pinned = true; // whether the reader is at the end of the thread
 let figures = null;
+let awaited = 0; // the switch of the weather that figures must know of to be believed about it
 
 function element(name, className, text) {
   const made = document.createElement(name);
@@ -239,7 +240,8 @@ function drawFigures(now) {
       `${counted(now.duplicates, "duplicate")}: somebody got the same message twice.`;
   }
   at("alarm-show").hidden = !entries.some((entry) => entry.duplicate);
-  if (before?.weather !== now.weather || before.lasts !== now.lasts) drawWeather(now, before);
+  const changed = ["weather", "lasts", "switches"].some((name) => before?.[name] !== now[name]);
+  if (changed && now.switches >= awaited) drawWeather(now, before);
 }
 
 function drawWeather(now, before) {
@@ -248,7 +250,7 @@ function drawWeather(now, before) {
   at("weather-form").dataset.calm = now.weather === "calm" ? "yes" : "no";
   const isFault = Boolean(select.selectedOptions[0]?.closest("optgroup"));
   if (isFault) at("once").checked = !now.lasts;
-  if (before) tell(`Weather is now ${select.selectedOptions[0]?.label}.`);
+  if (before && before.weather !== now.weather) tell(`Weather is now ${select.selectedOptions[0]?.label}.`);
 }
 
 function offerWeathers(presets) {
@@ -290,16 +292,19 @@ async function post(path, content) {
   });
   const told = await answer.json();
   if (!answer.ok) throw new Error(told.error);
+  return told;
 }
 
 async function switchWeather() {
   const asked = { name: at("weather").value, once: at("once").checked };
+  awaited = Infinity;
   try {
-    await post("/inbox/weather", asked);
+    awaited = (await post("/inbox/weather", asked)).switches;
   } catch (error) {
+    awaited = 0;
     tell(`The weather was not changed: ${error.message}`);
-    if (figures) at("weather").value = figures.weather;
   }
+  if (figures && figures.switches >= awaited) drawWeather(figures, figures);
 }
 
 at("weather").addEventListener("change", switchWeather);
@@ -414,6 +419,7 @@ source.addEventListener("start", (event) => {
   entries = [];
   chosen = active = figures = null;
   keep = told.keep;
+  awaited = 0;
   at("text").maxLength = told.longest;
   at("settings").textContent =
     `export ALDEAMO_BASE_URL=${location.origin}/bots\n` +

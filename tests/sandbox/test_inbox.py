@@ -55,11 +55,13 @@ class Told:
     async def head(self) -> bytes:
         return await self._stream.receive_until(b"\r\n\r\n", 10_000)
 
+    async def block(self) -> bytes:
+        with anyio.fail_after(10):
+            return await self._stream.receive_until(b"\n\n", 1_000_000)
+
     async def next(self) -> tuple[str, Any]:
         """The next event, by its name and what it holds."""
-        with anyio.fail_after(10):
-            event = (await self._stream.receive_until(b"\n\n", 1_000_000)).decode()
-        name, data = event.split("\n")
+        name, data = (await self.block()).decode().split("\n")
         return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
     async def news(self, text: str) -> dict[str, Any]:
@@ -77,6 +79,7 @@ async def told(url: str) -> AsyncIterator[Told]:
         await stream.send(b"GET /inbox/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
         events = Told(stream)
         assert b"content-type: text/event-stream; charset=utf-8" in await events.head()
+        assert await events.block() == b"retry: 1000"
         yield events
 
 
@@ -221,9 +224,11 @@ async def test_a_user_writes(page: httpx.AsyncClient) -> None:
 async def test_the_weather_is_switched(sandbox: Sandbox, page: httpx.AsyncClient) -> None:
     """A preset takes the place of the weather; a fault lasts, or is for the next send only."""
     outlooks = []
-    for asked in ({"name": "rough"}, {"name": "BOM"}, {"name": "BOM", "once": True}):
+    for number, asked in enumerate(
+        ({"name": "rough"}, {"name": "BOM"}, {"name": "BOM", "once": True}), 1
+    ):
         answer = await page.post("/inbox/weather", json=asked)
-        assert answer.json() == {"weather": asked["name"]}
+        assert answer.json() == {"switches": number}
         outlooks.append(sandbox.outlook())
     assert outlooks == [("rough", True), ("BOM", True), ("BOM", False)]
 
