@@ -87,6 +87,8 @@ class Pace:
     """Messages a second over the last `window` seconds, from a count that is looked at often."""
 
     def __init__(self, window: float = 2.0) -> None:
+        # A count that is looked at for less than a second says little about one.
+        self._least = min(1.0, window)
         self._window = window
         self._looks: deque[tuple[float, int]] = deque()
 
@@ -97,4 +99,4 @@ class Pace:
         while len(self._looks) > 1 and self._looks[1][0] <= now - self._window:
             self._looks.popleft()
         then, before = self._looks[0]
-        return round((count - before) / (now - then), 1) if now > then else 0.0
+        return round((count - before) / max(now - then, self._least), 1)

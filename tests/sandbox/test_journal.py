@@ -35,10 +35,10 @@ def test_only_the_beginning_of_a_long_text_is_kept() -> None:
 
 
 def test_the_pace_is_that_of_the_last_seconds() -> None:
-    """It rises with what comes, is zero before there is anything to compare, and falls back."""
+    """It rises with what comes, makes no fuss of the first moments, and falls back to zero."""
     pace = Pace(window=2.0)
-    counts = [(0.0, 5), (1.0, 10), (2.0, 20), (3.0, 20), (4.0, 20)]
-    assert [pace.look(now, count) for now, count in counts] == [0.0, 5.0, 7.5, 5.0, 0.0]
+    counts = [(0.0, 5), (0.1, 7), (1.0, 10), (2.0, 20), (3.0, 20), (4.0, 20)]
+    assert [pace.look(now, count) for now, count in counts] == [0.0, 2.0, 5.0, 7.5, 5.0, 0.0]
 
 
 def test_a_sandbox_without_an_inbox_keeps_no_journal() -> None:
