@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import anyio
-from anyio.lowlevel import checkpoint_if_cancelled
 
 from ._errors import UsageError
 from ._models import Outcome, Outgoing
 from ._order import Order
 from ._source import END, End, Source, as_source
 from .limits import Permit, RateLimiter
+from .limits._take import still_wanted
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -103,7 +103,7 @@ class Outcomes:
         if self._tasks is None:
             raise UsageError("Open the outcomes first: async with client.send_many(source) as ...")
         try:
-            return await self._get.receive()
+            return await self._receive()
         except anyio.EndOfStream:
             failure, self._failure = self._failure, None
         except anyio.ClosedResourceError:
@@ -111,6 +111,24 @@ class Outcomes:
         if failure is not None:
             raise failure
         raise StopAsyncIteration
+
+    async def _receive(self) -> Outcome:
+        """Take the next outcome, without a yield where one is there.
+
+        A reader that yields for each one gets one in each round of the event loop, and then it is
+        the reader, not the network, that the workers wait for.
+        """
+        try:
+            return self._get.receive_nowait()
+        except anyio.WouldBlock:
+            return await self._get.receive()
+
+    async def _hand_on(self, outcome: Outcome) -> None:
+        """Give an outcome to the reader, without a yield where there is room."""
+        try:
+            self._put.send_nowait(outcome)
+        except anyio.WouldBlock:
+            await self._put.send(outcome)
 
     def _add_worker(self, tasks: TaskGroup) -> None:
         """Add a worker as long as there may be work for it."""
@@ -168,18 +186,14 @@ class Outcomes:
 
     async def _deliver(self, outgoing: Outgoing, permit: Permit) -> None:
         """Send one message and hand its outcome on."""
-        try:
-            # A run that was left must not put another message on the wire on its way out.
-            await checkpoint_if_cancelled()
-        except BaseException:
-            permit.release()
-            raise
+        # A run that was left must not put another message on the wire on its way out.
+        await still_wanted(permit)
         try:
             outcome = await self._send(outgoing, permit)
         except Exception as error:  # noqa: BLE001 - as in _work; those held back still go
             self._fail(error)
         else:
-            await self._put.send(outcome)
+            await self._hand_on(outcome)
 
 
 def _whole(count: Any) -> int:

@@ -8,6 +8,7 @@ its client.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from attrs import evolve
@@ -19,18 +20,21 @@ from ._drift import Drift
 from ._errors import UsageError
 from ._home import ClientHome
 from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
-from ._outcomes import read_all, read_each, send
+from ._observer import Observer, tell
+from ._outcomes import send
+from ._reading import Rows, read_all
 from ._retry import RetryBudget, RetryPolicy
 from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
-from ._stats import ClientStats, stats_of
-from ._watch import Pace, Watch, WatchCursor, open_watch
+from ._stats import ClientStats, look_at, stats_of
+from ._watch import Pace, Watch, WatchCursor, check_client_ids, engine_for_watch
 from ._wire import messages_request, users_request
 from .limits import Permit, RateLimiter, TokenBucket
+from .limits._observed import ObservedLimiter
 from .transports import as_transport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
     from datetime import datetime
     from types import TracebackType
 
@@ -64,6 +68,8 @@ class AsyncBotsClient:
         verify: ``True``, a path to CA certificates, or an ``ssl.SSLContext`` (TLS 1.2 at least).
         proxy: the proxy's URL; by default the environment decides, unless ``trust_env`` is
             ``False``.
+        observer: who is told what becomes of each call, such as
+            ``aldeamo_async.telemetry.OpenTelemetry()``.
 
     Raises:
         UsageError: a setting that cannot work, at once.
@@ -86,6 +92,7 @@ class AsyncBotsClient:
         verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
         proxy: str | None = None,
         trust_env: bool | None = None,
+        observer: Observer | None = None,
     ) -> None:
         dialect = Dialect() if dialect is None else _checked("dialect", dialect, Dialect)
         if base_url is not None:
@@ -101,7 +108,12 @@ class AsyncBotsClient:
         )
         self._drift = Drift()
         self._terms = Terms(settings, policy, Codec(dialect, self._drift))
-        self._engine = Engine(carrier, _as_limiter(limiter, policy), RetryBudget(policy))
+        pace = _as_limiter(limiter, policy)
+        if observer is not None:
+            pace = ObservedLimiter(pace, _checked("observer", observer, Observer))
+        self._engine = Engine(carrier, pace, RetryBudget(policy), observer=observer)
+        if observer is not None:
+            tell(observer.joined, look_at(self._engine))
         self._home = ClientHome()
 
     @classmethod
@@ -133,14 +145,15 @@ class AsyncBotsClient:
         request = users_request(channel, self._settings.dialect, self._settings.api_key)
         return await read_all(self._engine, self._terms, request, User)
 
-    def iter_users(self, channel: ReadChannel | str) -> AsyncIterator[User]:
-        """Iterate over the users of a channel, each made when it is asked for.
+    def iter_users(self, channel: ReadChannel | str) -> Rows[User]:
+        """Iterate over the users of a channel while they come in, in constant memory.
 
-        Raises as ``users`` does.
+        ``async with client.iter_users("whatsapp") as users:`` where you may leave early; ``async
+        for`` alone where you do not. Raises as ``users`` does.
         """
         self._home.enter()
         request = users_request(channel, self._settings.dialect, self._settings.api_key)
-        return read_each(self._engine, self._terms, request, User)
+        return Rows(self._engine, self._terms, request, User)
 
     async def messages(self, channel: ReadChannel | str, client_id: str | int) -> list[Message]:
         """Return every message of one client (``GET /messages``).
@@ -153,18 +166,13 @@ class AsyncBotsClient:
         )
         return await read_all(self._engine, self._terms, request, Message)
 
-    def iter_messages(
-        self, channel: ReadChannel | str, client_id: str | int
-    ) -> AsyncIterator[Message]:
-        """Iterate over the messages of one client, each made when it is asked for.
-
-        Raises as ``users`` does.
-        """
+    def iter_messages(self, channel: ReadChannel | str, client_id: str | int) -> Rows[Message]:
+        """Iterate over the messages of one client while they come in, as ``iter_users`` does."""
         self._home.enter()
         request = messages_request(
             channel, client_id, self._settings.dialect, self._settings.api_key
         )
-        return read_each(self._engine, self._terms, request, Message)
+        return Rows(self._engine, self._terms, request, Message)
 
     def watch(
         self,
@@ -200,9 +208,16 @@ class AsyncBotsClient:
         lists of users in a row that failed are raised; iterating again goes on.
         """
         self._home.enter()
-        pace = Pace(every, idle_max, jitter)
-        return open_watch(
-            self._engine, self._terms, self._home.enter, channel, client_ids, since, pace
+        request = users_request(channel, self._settings.dialect, self._settings.api_key)
+        own = self.with_options()
+        own._engine = engine_for_watch(self._engine, self._terms)
+        return Watch(
+            partial(own.iter_users, channel),
+            partial(own.messages, channel),
+            dict(request.params)["channel"],
+            check_client_ids(client_ids),
+            since,
+            Pace(every, idle_max, jitter),
         )
 
     # ── sending ──

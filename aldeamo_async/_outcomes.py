@@ -1,16 +1,13 @@
 """From a call's last finding to what the caller gets: a noun, an outcome, or a typed error.
 
-Rule 1: a send ends in one of three outcomes, whatever the input, the network or the API did; a read
-in rows or an error.
+Rule 1: a send ends in one of three outcomes, whatever the input, the network or the API did.
 Rule 2: an error is made from values, never chained to a library's own: theirs hold the request, and
 so the key.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
-
-from anyio.lowlevel import checkpoint
+from typing import TYPE_CHECKING
 
 from ._call import Call, Engine, Terms
 from ._codec import Envelope, Malformed
@@ -24,19 +21,12 @@ from ._errors import (
     UsageError,
 )
 from ._evidence import Phase
-from ._models import Message, Outcome, Outgoing, Receipt, Rejected, Sent, Unknown, User
+from ._models import Outcome, Outgoing, Receipt, Rejected, Sent, Unknown
 from ._retry import Verdict
 from ._wire import Finding, WireRequest, send_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
     from .limits import Permit
-
-RowT = TypeVar("RowT", User, Message)
-
-# About a millisecond of work: long lists must not keep other tasks waiting.
-_ROWS_BETWEEN_CHECKPOINTS: Final = 200
 
 
 async def send(
@@ -73,7 +63,7 @@ async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit
         return _sent(outgoing, terms, call, finding)
     if finding.verdict is Verdict.UNKNOWN:
         return Unknown(outgoing, _unknown(call, finding))
-    return Rejected(outgoing, _failure(call, finding))
+    return Rejected(outgoing, failure(call, finding))
 
 
 def _bare(error: UsageError) -> UsageError:
@@ -92,88 +82,21 @@ def _checked(outgoing: object, terms: Terms) -> WireRequest:
 
 def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sent | Unknown:
     """Read the receipt of a success; one that ``strict_data`` refuses leaves the fate open."""
-    envelope = _envelope(finding)
+    envelope = envelope_of(finding)
     try:
         message_id = terms.codec.message_id(envelope.data, call.name)
     except Malformed as fault:
-        return Unknown(outgoing, _unknown(call, finding, _misshapen(call, finding, fault)))
+        return Unknown(outgoing, _unknown(call, finding, misshapen(call, finding, fault)))
     return Sent(outgoing, Receipt(message_id, envelope.text, tuple(call.attempts)))
 
 
-async def read_all(
-    engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
-) -> list[RowT]:
-    """Read a whole list, or raise; ``UnexpectedResponse`` names the faults of every row."""
-    call, finding = await _read(engine, terms, request)
-    try:
-        return terms.codec.all_rows(_envelope(finding).data, noun, call.name)
-    except Malformed as fault:
-        error = _misshapen(call, finding, fault)
-    raise error
-
-
-def read_each(
-    engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
-) -> AsyncIterator[RowT]:
-    """Read a list row by row; the first bad row raises ``UnexpectedResponse``."""
-    return _Rows(engine, terms, request, noun)
-
-
-class _Rows(Generic[RowT]):
-    """The rows of one read: an iterator and no generator, so one left early needs no closing."""
-
-    __slots__ = ("_call", "_engine", "_finding", "_noun", "_number", "_request", "_rows", "_terms")
-
-    _call: Call
-    _finding: Finding
-
-    def __init__(
-        self, engine: Engine, terms: Terms, request: WireRequest, noun: type[RowT]
-    ) -> None:
-        self._engine = engine
-        self._terms = terms
-        self._request = request
-        self._noun: type[RowT] = noun
-        self._rows: Iterator[RowT] | None = None
-        self._number = 0
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> RowT:
-        if self._rows is None:
-            self._call, self._finding = await _read(self._engine, self._terms, self._request)
-            data = _envelope(self._finding).data
-            self._rows = self._terms.codec.rows(data, self._noun, self._call.name)
-        elif self._number % _ROWS_BETWEEN_CHECKPOINTS == 0:
-            await checkpoint()
-        self._number += 1
-        try:
-            return next(self._rows)
-        except StopIteration:
-            raise StopAsyncIteration from None
-        except Malformed as fault:
-            error = _misshapen(self._call, self._finding, fault)
-        raise error
-
-
-async def _read(engine: Engine, terms: Terms, request: WireRequest) -> tuple[Call, Finding]:
-    """Make one read; raise what stands in the way of its rows."""
-    call = Call(engine, terms, request, is_send=False)
-    engine.tally.reads += 1
-    finding = await call.run()
-    if finding.verdict is not Verdict.OK:
-        raise _failure(call, finding)
-    return call, finding
-
-
-def _envelope(finding: Finding) -> Envelope:
+def envelope_of(finding: Finding) -> Envelope:
     """Return the envelope of a success, which always has one."""
     assert finding.envelope is not None  # noqa: S101 - decipher() gives every OK its envelope
     return finding.envelope
 
 
-def _failure(call: Call, finding: Finding) -> AldeamoError:
+def failure(call: Call, finding: Finding) -> AldeamoError:
     """Make the error of a call that brought nothing and delivered nothing."""
     error: AldeamoError
     if finding.error is not None:
@@ -205,7 +128,7 @@ def _unknown(
     )
 
 
-def _misshapen(call: Call, finding: Finding, fault: Malformed) -> UnexpectedResponse:
+def misshapen(call: Call, finding: Finding, fault: Malformed) -> UnexpectedResponse:
     """Make the error of a success whose ``data`` has the wrong shape."""
     return UnexpectedResponse(
         call.name, finding.status or 0, fault.problems, attempts=tuple(call.attempts)

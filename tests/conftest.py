@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support import clocks, guards
+from support.backends import on_trio
 from support.matrix import MATRICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "support.postgres", "support.valkey"]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -30,6 +31,13 @@ _SURROUNDINGS = (
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "ALDEAMO_API_KEY", "ALDEAMO_BASE_URL"),
 )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out on trio what is for asyncio alone."""
+    left_out = [i for i in items if i.get_closest_marker("asyncio_only") and on_trio(i)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

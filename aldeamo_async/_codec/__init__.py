@@ -7,6 +7,18 @@ not have had to, is counted as drift.
 from ._codec import Codec
 from ._envelope import Envelope
 from ._faults import Malformed
+from ._json import json_library
 from ._kinds import is_list, is_object
+from ._stream import CUT, RowStream, Stage
 
-__all__ = ["Codec", "Envelope", "Malformed", "is_list", "is_object"]
+__all__ = [
+    "CUT",
+    "Codec",
+    "Envelope",
+    "Malformed",
+    "RowStream",
+    "Stage",
+    "is_list",
+    "is_object",
+    "json_library",
+]

@@ -7,30 +7,24 @@ Rule 2: a sent message is sent whether or not its id can be read.
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from cattrs import ClassValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._models import Message, User
 from ._envelope import Envelope, read_envelope, read_object
-from ._faults import Malformed, faults_of
+from ._faults import Malformed
+from ._json import loads
 from ._kinds import is_list, is_object, is_whole, kind_of
-from ._rows import WIRE_NAMES, make_converter
+from ._page import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from cattrs import Converter
+    from collections.abc import Iterable, Iterator
 
     from .._drift import Drift
     from .._settings import Dialect
+    from ._rows import Readers
 
 RowT = TypeVar("RowT", User, Message)
-
-# A page of 100,000 bad rows is one fault, repeated; an error must still fit into a log.
-FAULTS_MAX: Final = 100
 
 
 class Codec:
@@ -41,9 +35,11 @@ class Codec:
         self._drift = drift
 
     @cached_property
-    def _converter(self) -> Converter:
-        # Made when the first list comes: it takes a millisecond, which a send need not wait for.
-        return make_converter(self._dialect, self._drift)
+    def _readers(self) -> Readers:
+        # Made when the first list comes: a send need wait neither for this nor for cattrs.
+        from ._rows import make_readers
+
+        return make_readers(self._dialect, self._drift)
 
     def envelope(self, body: bytes, call: str) -> Envelope:
         """Read the outer object of an answer to ``call``, or raise ``Malformed``."""
@@ -55,29 +51,17 @@ class Codec:
 
     def rows(self, data: Any, noun: type[RowT], call: str) -> Iterator[RowT]:
         """Read a list row by row; raise ``Malformed`` at the first bad one."""
-        hook = self._converter.get_structure_hook(noun)
-        for number, row in enumerate(self._list(data, call)):
-            try:
-                found = hook(row, noun)
-            except (ClassValidationError, ValueError) as error:
-                raise Malformed(*faults_of(error, f"data[{number}]", WIRE_NAMES)) from None
-            yield found
+        return self.nouns(self._list(data, call), noun, 0)
 
-    def all_rows(self, data: Any, noun: type[RowT], call: str) -> list[RowT]:
-        """Read a whole list; raise ``Malformed`` with the first hundred faults of all its rows."""
-        hook = self._converter.get_structure_hook(noun)
-        found: list[RowT] = []
-        problems: list[str] = []
-        for number, row in enumerate(self._list(data, call)):
-            try:
-                found.append(hook(row, noun))
-            except (ClassValidationError, ValueError) as error:
-                problems += faults_of(error, f"data[{number}]", WIRE_NAMES)
-        if len(problems) > FAULTS_MAX:
-            problems[FAULTS_MAX:] = [f"data: {len(problems) - FAULTS_MAX} more faults"]
-        if problems:
-            raise Malformed(*problems)
-        return found
+    def nouns(self, rows: Iterable[Any], noun: type[RowT], first: int) -> Iterator[RowT]:
+        """Read rows that follow one another in a list, the first of them number ``first``."""
+        read = self._readers[noun]
+        for number, row in enumerate(rows, first):
+            yield read(row, number)
+
+    def page(self, data: Any, noun: type[RowT], call: str) -> Page[RowT]:
+        """Read a whole list, a stretch at a time. It uses ``data`` up."""
+        return Page(self._list(data, call), self._readers[noun])
 
     def message_id(self, data: Any, call: str) -> str | None:
         """Read the id of a sent message as text; what is neither a number nor digits is ``None``.
@@ -115,6 +99,6 @@ class Codec:
 def _inner_json(text: str) -> Any:
     """Decode the JSON that stands inside a text."""
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError):
         raise Malformed("data: must be a list, not text") from None

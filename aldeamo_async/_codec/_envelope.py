@@ -8,7 +8,6 @@ Rule 3: what the document does not show but a server of its kind does is read an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from ._faults import Malformed
+from ._json import loads
 from ._kinds import is_object, kind_of
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -61,13 +61,13 @@ def read_object(body: bytes, count: Count) -> dict[str, Any]:
     Byte order marks before it are tolerated: a PHP server writes one for each of its files that has
     one.
     """
-    begins = body.lstrip(_BOM + _WHITE)
+    begins = begin_of(body)
     if _BOM in body[: len(body) - len(begins)]:
         count("the body begins with a byte order mark")
     if not begins:
         raise Malformed("body: empty")
     try:
-        found = json.loads(begins.decode("utf-8", "surrogatepass"))
+        found = loads(begins)
     except RecursionError:
         raise Malformed("body: nested too deeply") from None
     except UnicodeDecodeError:
@@ -77,6 +77,11 @@ def read_object(body: bytes, count: Count) -> dict[str, Any]:
     if not is_object(found):
         raise Malformed(f"body: must be an object, not {kind_of(found)}")
     return found
+
+
+def begin_of(body: bytes) -> bytes:
+    """Return a body without the white space and byte order marks before it."""
+    return body.lstrip(_BOM + _WHITE)
 
 
 def read_envelope(raw: dict[str, Any], count: Count, *, strict: bool) -> Envelope:

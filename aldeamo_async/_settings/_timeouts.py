@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .._errors import UsageError
 
@@ -45,7 +45,7 @@ class Timeouts:
 
     def within(self, remaining: float) -> Timeouts:
         """Return these time-outs with ``remaining`` seconds as the bound over all."""
-        return evolve(self, total=remaining)
+        return Timeouts(self.connect, self.read, self.write, remaining)
 
 
 def as_timeouts(value: float | HttpxTimeout | Timeouts | None) -> Timeouts:

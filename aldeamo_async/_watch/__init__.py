@@ -5,8 +5,8 @@ the permits.
 """
 
 from ._cursor import WatchCursor
-from ._open import open_watch
+from ._open import check_client_ids, engine_for_watch
 from ._pace import Pace
 from ._watch import Since, Watch
 
-__all__ = ["Pace", "Since", "Watch", "WatchCursor", "open_watch"]
+__all__ = ["Pace", "Since", "Watch", "WatchCursor", "check_client_ids", "engine_for_watch"]

@@ -21,6 +21,7 @@ from attrs import evolve
 
 from .._errors import AldeamoError, AuthError, UsageError
 from .._redact import mask_id
+from .._wire import check_client_id
 from ._cursor import WatchCursor
 from ._roster import Client, Found, Roster
 
@@ -199,6 +200,10 @@ class Watch:
 
     async def _rows(self, client: Client) -> list[Message] | None:
         """Read a client's messages; ``None`` where that failed, and the client is put off."""
+        try:
+            check_client_id(client.name)
+        except UsageError:  # the API lists an id that cannot be asked for
+            return []
         try:
             return await self._read_messages(client.name)
         except (UsageError, AuthError):

@@ -4,7 +4,15 @@ Rule: nothing in this folder reads a socket or a clock.
 """
 
 from ._answer import Finding, decipher, unsent
-from ._port import Exchange, MaybeSent, Transport, Unsent, WireResponse
+from ._port import (
+    Exchange,
+    MaybeSent,
+    OpenAnswer,
+    StreamingTransport,
+    Transport,
+    Unsent,
+    WireResponse,
+)
 from ._request import (
     GET_MESSAGES,
     GET_USERS,
@@ -28,8 +36,10 @@ __all__ = [
     "Exchange",
     "Finding",
     "MaybeSent",
+    "OpenAnswer",
     "Pairs",
     "Rendered",
+    "StreamingTransport",
     "Transport",
     "Unsent",
     "WireRequest",

@@ -60,14 +60,13 @@ def decipher(request: WireRequest, exchange: Exchange, codec: Codec, now: dateti
 
 
 def _judge(request: WireRequest, answer: WireResponse, codec: Codec, now: datetime) -> Finding:
-    retry_after = parse_retry_after(
-        answer.header("retry-after"), date=answer.header("date"), now=now
-    )
+    retry_after = _retry_after(answer, now)
     envelope, problems = _read(answer, codec, request.endpoint.call)
     verdict = judge_status(answer.status, retry_after=retry_after) or _judge_envelope(envelope)
     words = Words(request, answer, envelope)
     if verdict is Verdict.OK and envelope is not None:
-        safe = evolve(envelope, text=words.text())
+        text = words.text()
+        safe = envelope if text == envelope.text else evolve(envelope, text=text)
         return _answered(verdict, answer, "ok", retry_after=retry_after, envelope=safe)
     error: ApiError | UnexpectedResponse
     if verdict is not Verdict.UNKNOWN:
@@ -77,6 +76,13 @@ def _judge(request: WireRequest, answer: WireResponse, codec: Codec, now: dateti
     else:
         error = words.noise(problems)
     return _answered(verdict, answer, words.reason(error), retry_after=retry_after, error=error)
+
+
+def _retry_after(answer: WireResponse, now: datetime) -> float | None:
+    value = answer.header("retry-after")
+    if value is None:
+        return None
+    return parse_retry_after(value, date=answer.header("date"), now=now)
 
 
 def _answered(verdict: Verdict, answer: WireResponse, reason: str, **rest: Any) -> Finding:

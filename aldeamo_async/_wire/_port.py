@@ -6,7 +6,7 @@ Rule 2: it says ``Unsent`` only with proof; what it cannot prove is ``MaybeSent`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from attrs import field, frozen
 
@@ -74,3 +74,59 @@ class Transport(Protocol):
 
     async def aclose(self) -> None:
         """Close every connection; safe to call twice."""
+
+
+class OpenAnswer(Protocol):
+    """An answer whose body is still to come.
+
+    It keeps its connection until the end was read (``b""``), ``aclose()`` or ``abandon()``; only a
+    complete answer leaves a connection that may be used again.
+    """
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Pairs:
+        """The headers as they came."""
+        ...
+
+    @property
+    def oversized(self) -> bool:
+        """Whether the end came because the body went past ``Dialect.max_response_bytes``."""
+        ...
+
+    async def read(self) -> bytes | MaybeSent:
+        """Return the next piece of the decoded body; ``b""`` at its end.
+
+        A connection that breaks, or a read time-out, is ``MaybeSent``. The time of the whole call
+        is the caller's to bound, by cancelling; after that there is only ``aclose()``.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close, cancelled or not; safe to call twice, and after the end."""
+
+    def abandon(self) -> None:
+        """Give the place back now, where nobody can await; the transport closes what is left.
+
+        It does so with its next request or its own ``aclose()``. Nothing happens after the end.
+        """
+
+
+@runtime_checkable
+class StreamingTransport(Transport, Protocol):
+    """A transport that can also hand over an answer before all of it has come.
+
+    The promises are those of ``Transport``; ``timeouts.total`` bounds ``open`` alone. One without
+    ``open`` is as good: the answers to ``iter_users`` and ``iter_messages`` are then read whole.
+    """
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Put one request on the wire and bring back the head of its answer.
+
+        An answer that cannot come in pieces may come whole.
+        """
+        ...

@@ -11,7 +11,7 @@ import json
 import re
 from functools import lru_cache
 from typing import Final, TypeAlias
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import quote_plus, urlsplit, urlunsplit
 
 from attrs import field, frozen
 
@@ -29,6 +29,7 @@ _CONTENT_TYPES: Final = {
     "form": "application/x-www-form-urlencoded",
     "json": "application/json",
 }
+_DOCUMENTED: Final = {kind: frozenset(kind) for kind in (ReadChannel, SendChannel)}
 # "5.73E+11", "573000000001.0": what spreadsheets and data frames make of an id.
 _FLOAT_LIKE: Final = re.compile(r"[0-9]+\.[0-9]*([eE][+]?[0-9]+)?|[0-9]+[eE][+][0-9]+")
 _NAME_CHARS_MAX: Final = 24  # of a channel's name in an error; a longer text is none
@@ -89,13 +90,18 @@ def _placed(auth_in: str) -> tuple[bool, bool]:
 
 
 def _with_query(url: str, pairs: Pairs) -> str:
-    return f"{url}?{urlencode(pairs)}" if pairs else url
+    return f"{url}?{_form(pairs)}" if pairs else url
 
 
 def _encode(params: Pairs, encoding: str) -> bytes:
     if encoding == "json":
         return json.dumps(dict(params), ensure_ascii=False).encode()
-    return urlencode(params).encode("ascii")
+    return _form(params).encode("ascii")
+
+
+def _form(pairs: Pairs) -> str:
+    """Write pairs as a form; every name is plain (the document's, or ``auth_name``)."""
+    return "&".join([f"{name}={quote_plus(value)}" for name, value in pairs])
 
 
 @lru_cache(maxsize=256)
@@ -139,7 +145,9 @@ def check_channel(
     if not isinstance(channel, str) or not channel:
         raise UsageError(f"A channel is text or an enum member, not {type(channel).__name__}.")
     name = str.__str__(channel)  # of a caller's own enum as well, whose str() is another text
-    if name in tuple(documented) or (dialect.allow_undocumented_channels and name.isprintable()):
+    if name in _DOCUMENTED[documented] or (
+        dialect.allow_undocumented_channels and name.isprintable()
+    ):
         return name
     verb = "read from" if documented is ReadChannel else "send to"
     raise UsageError(

@@ -8,10 +8,12 @@ Law: a durable mark comes before every send; the ledger, not the process, knows 
 stands.
 """
 
+from .._settle import settle
 from ._campaign import Campaign
 from ._ledger import Ledger
 from ._memory import MemoryLedger
 from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State
+from ._postgres import PostgresLedger
 from ._report import (
     BadRow,
     CampaignStatus,
@@ -38,6 +40,7 @@ __all__ = [
     "LoadReport",
     "MemoryLedger",
     "PhaseTime",
+    "PostgresLedger",
     "Progress",
     "Resolution",
     "ResolveReport",
@@ -47,3 +50,5 @@ __all__ = [
     "SqliteLedger",
     "State",
 ]
+
+settle(Campaign, LoadReport, RunReport, SendWindow)

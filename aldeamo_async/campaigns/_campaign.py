@@ -20,6 +20,8 @@ from .._files import Format, Template
 from ._export import export
 from ._load import EntryMaker, Rows, batches, source_name
 from ._nouns import Entry, Resolution, Result
+from ._postgres import PostgresLedger
+from ._postgres_url import SCHEMES
 from ._report import (
     BadRow,
     CampaignStatus,
@@ -50,13 +52,18 @@ def _utc_now() -> datetime:
 
 
 def ledger_at(url: str) -> Ledger:
-    """Return the ledger that a URL names: ``sqlite:///promo.db``, or
-    ``sqlite:////var/lib/promo.db`` from the root."""
+    """Return the ledger that a URL names: ``sqlite:///promo.db``, ``sqlite:////var/lib/promo.db``
+    from the root, or ``postgresql://user:password@host/database?campaign=promo``."""
+    if url.startswith(SCHEMES):
+        return PostgresLedger(url)
     path = url.removeprefix(_SQLITE)
     if not url.startswith(_SQLITE) or path in ("", ":memory:"):
+        shown = "This URL" if "@" in url else repr(url)  # it may hold a password
         raise UsageError(
-            f"{url!r} names no ledger; write sqlite:///promo.db for a file in this folder, or "
-            "sqlite:////var/lib/promo.db for one from the root. For tests there is MemoryLedger()."
+            f"{shown} names no ledger; write sqlite:///promo.db for a file in this folder, "
+            "sqlite:////var/lib/promo.db for one from the root, or "
+            "postgresql://user:password@host/database?campaign=promo. For tests there is "
+            "MemoryLedger()."
         )
     return SqliteLedger(Path(path))
 
@@ -91,11 +98,12 @@ class Campaign:
     ) -> Self:
         """Return the campaign of a ledger; enter it with ``async with``, which opens the ledger.
 
-        ``url`` is ``sqlite:///`` and a path, or a ``Ledger``. ``clock`` gives the aware moment
-        that send windows go by.
+        ``url`` is ``sqlite:///`` and a path, ``postgresql://user:password@host/database`` with
+        ``?campaign=`` and a name (see ``PostgresLedger``), or a ``Ledger``. ``clock`` gives the
+        aware moment that send windows go by.
 
         Raises:
-            UsageError: a URL that names no ledger.
+            UsageError: a URL that names no ledger, or the extra ``postgres`` is not installed.
             CampaignError: on entering: the ledger is in use, foreign, damaged or cannot be written.
         """
         ledger = ledger_at(url) if isinstance(url, str) else url
@@ -118,8 +126,8 @@ class Campaign:
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
-            "A campaign holds an open ledger and cannot be copied or pickled; open it again by its "
-            "URL, in one process at a time."
+            "A campaign holds an open ledger and cannot be copied or pickled; open it by its URL "
+            "where you need it (a SQLite file in one process at a time)."
         )
 
     def __repr__(self) -> str:

@@ -27,6 +27,7 @@ from ._nouns import (
     State,
     by_state,
 )
+from ._words import ASSUMED, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -189,7 +190,7 @@ class MemoryLedger:
             if row.line.state is State.ATTEMPTING and row.token != token and row.held_until <= now
         ]
         for row in left:
-            row.line = evolve(row.line, state=State.UNKNOWN, reason="interrupted", updated=now)
+            row.line = evolve(row.line, state=State.UNKNOWN, reason=INTERRUPTED, updated=now)
         return len(left)
 
     async def next_due(self) -> float | None:
@@ -239,7 +240,7 @@ class MemoryLedger:
             if resolution is Resolution.RESEND:
                 row.line = evolve(row.line, state=State.PENDING, reason="", detail="")
             else:
-                row.line = evolve(row.line, state=State.SENT, reason="assumed sent")
+                row.line = evolve(row.line, state=State.SENT, reason=ASSUMED)
         return len(chosen)
 
     def _unknown(self, messages: Sequence[int] | None) -> list[_Row]:

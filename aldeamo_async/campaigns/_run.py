@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 # nothing.
 CHUNK: Final = 500
 HEARTBEAT_SECONDS: Final = 10.0  # a third of a lease
-_DUE_SECONDS_MIN: Final = 0.05  # between two looks for something that is due
+# Seconds between two looks for something that is due: where many runs share a ledger, another may
+# finish, or give back, what this one waits for.
+_DUE_SECONDS_MIN: Final = 0.05
+_DUE_SECONDS_MAX: Final = 5.0
 
 
 @frozen(kw_only=True)
@@ -90,6 +93,7 @@ class Run:
         self._lines = ClientLines() if rules.ordered else None
         self._failure: Exception | None = None
         self._stopped: str | None = None
+        self._taken_over = 0
         self._feeding = anyio.CancelScope()
         self._fed = anyio.Event()
         self._changed = anyio.Event()
@@ -106,7 +110,7 @@ class Run:
         """Send everything that is due, and wait for what is not, until nothing is pending or a
         rule says stop."""
         began = perf_counter()
-        taken_over = await self._ledger.take_over(self._token)
+        await self._bury()
         try:
             async with anyio.create_task_group() as around:
                 around.start_soon(self._beat)
@@ -117,7 +121,11 @@ class Run:
                 await self._ledger.release(self._token)
         if self._failure is not None:
             raise self._failure
-        return await self._report(taken_over, perf_counter() - began)
+        return await self._report(perf_counter() - began)
+
+    async def _bury(self) -> None:
+        """Take over what dead runs left."""
+        self._taken_over += await self._ledger.take_over(self._token)
 
     async def _send_all(self, around: TaskGroup) -> None:
         """Feed from a task that may be cancelled, send from tasks that may not."""
@@ -127,11 +135,12 @@ class Run:
                 await self._fed.wait()
 
     async def _beat(self) -> None:
-        """Keep the leases; without them nothing more is started."""
+        """Keep the leases, and look for runs that died; without leases nothing more is started."""
         while True:
             await anyio.sleep(HEARTBEAT_SECONDS)
             try:
                 kept = await self._ledger.renew(self._token)
+                await self._bury()
             except CampaignError as error:
                 self._fail(error)
                 return
@@ -139,14 +148,15 @@ class Run:
                 self._chunk.clear()
                 self.stop("its leases were lost to another run")
 
-    async def _report(self, taken_over: int, seconds: float) -> RunReport:
+    async def _report(self, seconds: float) -> RunReport:
         done = self.progress
+        await self._bury()
         return RunReport(
             sent=done.sent,
             rejected=done.rejected,
             unknown=done.unknown,
             put_off=done.put_off,
-            taken_over=taken_over,
+            taken_over=self._taken_over,
             attempts=done.attempts,
             seconds=seconds,
             rate=done.done / seconds if seconds > 0 else 0.0,
@@ -214,7 +224,8 @@ class Run:
             if due is None:
                 return False
             self.progress.waiting = "put-off messages to come up again"
-        with anyio.move_on_after(None if due is None else max(due, _DUE_SECONDS_MIN)):
+        wait = None if due is None else min(max(due, _DUE_SECONDS_MIN), _DUE_SECONDS_MAX)
+        with anyio.move_on_after(wait):
             await changed.wait()
         self.progress.waiting = None
         return True

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from .._models import Outgoing
 from .._redact import mask_id
 from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State, by_state
+from ._words import ASSUMED, INTERRUPTED, INTERRUPTED_DETAIL
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 _STATES: Final = tuple(State)
 _NUMBERS: Final = {state: number for number, state in enumerate(_STATES)}
 _REFS_AT_ONCE: Final = 500  # SQLite before 3.32 took 999 variables
-
-INTERRUPTED: Final = "interrupted"
-INTERRUPTED_DETAIL: Final = (
-    "The run was killed, or cut off from its ledger, after the message was marked; "
-    "it may have gone out."
-)
-ASSUMED: Final = "assumed sent"
 
 
 def clean(text: str) -> str:

@@ -40,7 +40,8 @@ def campaign() -> None:
     """Send a campaign that survives a crash: load it once, run it until it is done.
 
     URL is sqlite:///promo.db for a file in this folder, sqlite:////var/lib/promo.db for one from
-    the root.
+    the root, or postgresql://user@host/database?campaign=promo for a campaign that many machines
+    run together (the password from PGPASSWORD or ~/.pgpass).
     """
 
 

@@ -15,10 +15,10 @@ from attrs import define
 
 from .._errors import UsageError
 from ..campaigns import Campaign, Progress, RunReport, SendWindow, State
-from ..limits import TokenBucket
 from ._common import common, common_options
 from ._exit import Exit, explained
 from ._interrupt import Interrupts
+from ._limit import limit_options, limiter_of
 from ._screen import Screen
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .._client import AsyncBotsClient
 
 _TICK_SECONDS: Final = 0.1  # how soon a Ctrl-C is seen, and how often the bar moves
-_ABOVE_ZERO: Final = click.FloatRange(min=0, min_open=True)
 _COUNT: Final = click.IntRange(min=1)
 _LAW_ZONE: Final = "America/Bogota"
 INTERRUPTED: Final = "interrupted"
@@ -53,9 +52,7 @@ class _Shown:
 @click.option(
     "--concurrency", type=_COUNT, default=200, show_default=True, help="Messages in flight."
 )
-@click.option(
-    "--rate", type=_ABOVE_ZERO, help="Messages a second at most. Default: as fast as it goes."
-)
+@limit_options
 @click.option("--ordered", is_flag=True, help="Keep each client's messages in the input's order.")
 @click.option("--max-rejected", type=_COUNT, help="Stop at so many rejected. Default: go on.")
 @click.option("--max-unknown", type=_COUNT, help="Stop at so many unknown. Default: go on.")
@@ -91,6 +88,8 @@ def run(
     url: str,
     concurrency: int,
     rate: float | None,
+    shared_limit: str | None,
+    limit_name: str,
     hours: tuple[str, ...],
     zone: str,
     ley_2300: bool,
@@ -106,7 +105,7 @@ def run(
         closed = {moment.date() for moment in holidays}
         rules["window"] = window_of(hours, zone, closed, ley_2300=ley_2300)
         rules["concurrency"] = concurrency
-        limiter = None if rate is None else TokenBucket(rate)
+        limiter = limiter_of(rate, shared_limit, limit_name)
         client = options.client(limiter=limiter, max_connections=concurrency)
         with Interrupts() as interrupts:
             report: RunReport = options.run(lambda: _watched(url, client, interrupts, rules))

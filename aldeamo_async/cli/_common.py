@@ -25,7 +25,7 @@ from .._errors import UsageError
 from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
-from ..transports import as_transport
+from ..transports import PyreqwestTransport, as_transport
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter
@@ -52,6 +52,7 @@ class Common:
     post_encoding: PostEncoding = "form"
     server_tz: str | None = None
     sandbox: bool = False
+    transport: str = "default"
     verbose: bool = False
     backend: str = "asyncio"
 
@@ -85,9 +86,10 @@ class Common:
             "limiter": limiter,
         }
         if self.sandbox:
-            if self.base_url or self.key_file:
+            if self.base_url or self.key_file or self.transport != "default":
                 raise UsageError(
-                    "--sandbox needs neither --base-url nor --key-file; leave them out."
+                    "--sandbox needs neither --base-url, --key-file nor --transport; "
+                    "leave them out."
                 )
             # Nobody asks it what it delivered, and a file may have millions of rows.
             double = Sandbox(
@@ -96,14 +98,15 @@ class Common:
                 keep_deliveries=False,
                 detect_duplicates=False,
             )
-            inside = as_transport(SandboxTransport(double))
-            transport = inside if wrap is None else wrap(inside)
-            return AsyncBotsClient(SANDBOX_KEY, transport=transport, **settings)
-        carrier = as_transport(None, max_connections=max_connections)
+            return AsyncBotsClient(
+                SANDBOX_KEY, transport=_wrapped(SandboxTransport(double), wrap), **settings
+            )
+        fast = self.transport == "fast"
+        inner = _fast(max_connections) if fast else as_transport(max_connections=max_connections)
         return AsyncBotsClient(
             self.key(),
             base_url=self.resolved_base_url,
-            transport=carrier if wrap is None else wrap(carrier),
+            transport=_wrapped(inner, wrap),
             **settings,
         )
 
@@ -126,6 +129,17 @@ class Common:
         """Run an async function to its end."""
         with _logging(self.verbose):
             return anyio.run(work, backend=self.backend)
+
+
+def _wrapped(inner: object, wrap: Callable[[Transport], Transport] | None) -> Transport:
+    transport = as_transport(inner)
+    return transport if wrap is None else wrap(transport)
+
+
+def _fast(max_connections: int | None) -> PyreqwestTransport:
+    if max_connections is None:
+        return PyreqwestTransport()
+    return PyreqwestTransport(max_connections=max_connections)
 
 
 def _key_in(path: Path) -> Secret:
@@ -220,6 +234,13 @@ _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (
         ("--sandbox",),
         {"is_flag": True, "help": "Talk to a sandbox inside this process: no key, no network."},
+    ),
+    (
+        ("--transport",),
+        {
+            "type": click.Choice(["default", "fast"]),
+            "help": "What carries the requests: httpx, or pyreqwest for speed. Default: default.",
+        },
     ),
     (("-v", "--verbose"), {"is_flag": True, "help": "Log to stderr what the library does."}),
     (("--backend",), {"type": click.Choice(["asyncio", "trio"]), "hidden": True}),

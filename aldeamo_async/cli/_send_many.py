@@ -13,25 +13,22 @@ import click
 
 from .._errors import UsageError
 from .._files import Format, RowMaker, Template
-from ..limits import TokenBucket
 from ._bulk_file import Job, send_file
 from ._common import Common, common, common_options
 from ._exit import Exit, Failure, explained
+from ._limit import limit_options, limiter_of
 from ._report import bad_lines, check_document, check_lines
 from ._results import STDOUT, results_to
 from ._row_options import row_options
 
 _PATH = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
-_ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 
 
 @click.command("send-many")
 @common_options(hidden=True)
 @click.argument("file", type=_PATH)
 @row_options
-@click.option(
-    "--rate", type=_ABOVE_ZERO, help="Messages a second at most. Default: as fast as it goes."
-)
+@limit_options
 @click.option(
     "--burst", type=click.FloatRange(min=1), help="Messages at once within --rate. Default: smooth."
 )
@@ -61,6 +58,8 @@ def send_many(
     channel: str | None,
     template: str | None,
     rate: float | None,
+    shared_limit: str | None,
+    limit_name: str,
     burst: float | None,
     concurrency: int,
     ordered: bool,
@@ -88,9 +87,7 @@ def send_many(
         if dry_run:
             code = _check_only(job, options)
         else:
-            if burst is not None and rate is None:
-                raise UsageError("--burst goes with --rate; without a rate nothing is held back.")
-            limiter = None if rate is None else TokenBucket(rate, burst)
+            limiter = limiter_of(rate, shared_limit, limit_name, burst)
             client = options.client(limiter=limiter, max_connections=concurrency)
             total = _check_first(job, strict=strict, options=options)
             report = send_file(

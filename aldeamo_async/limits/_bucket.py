@@ -45,25 +45,30 @@ class Bucket:
         """Build a bucket that starts with ``initial`` tokens (default: a full burst)."""
         self._smooth = burst is None
         self._configure(rate, burst)
-        self.tokens = self.burst if initial is None else _amount("initial", initial)
+        self.tokens = self.burst if initial is None else amount("initial", initial)
         if self.tokens > self.burst:
             raise UsageError(f"initial is {initial:g}, above the burst of {self.burst:g}")
         self.adaptive = adaptive
-        self.freeze_max = _amount("freeze_max", freeze_max)
+        self.freeze_max = amount("freeze_max", freeze_max)
         self.at = math.inf
         self.epoch = 0
         self.frozen_until = -math.inf
         self._next_cut = -math.inf
 
     def _configure(self, rate: float, burst: float | None) -> None:
-        rate = _amount("rate", rate)
-        burst = smooth_burst(rate) if burst is None else _amount("burst", burst)
+        rate = amount("rate", rate)
+        burst = smooth_burst(rate) if burst is None else amount("burst", burst)
         if burst < 1:
             raise UsageError(f"burst is {burst:g}: below 1, no single permit could ever be granted")
         self.rate = rate
         self.burst = burst
         self.brake = Brake(rate)
         self._meter = Meter() if rate == math.inf else None
+
+    @property
+    def level(self) -> float:
+        """What the brake leaves of the rate, in permits per second."""
+        return self.brake.level
 
     @property
     def cap(self) -> float:
@@ -136,7 +141,7 @@ class Bucket:
         """Return how many of ``queued`` permits are worth waiting for with one timer."""
         return min(queued, self.cap / 2, self.brake.level * BATCH)
 
-    def refund(self, n: float, epoch: int) -> bool:
+    def refund(self, n: float, epoch: float) -> bool:
         """Put ``n`` unused permits of ``epoch`` back; return whether they are worth anything."""
         if epoch != self.epoch:
             return False
@@ -146,7 +151,7 @@ class Bucket:
     def freeze(self, now: float, seconds: float) -> None:
         """Earn and grant nothing until ``now + seconds`` (capped); never shorten a freeze."""
         self.advance(now)
-        until = now + min(_amount("seconds", seconds), self.freeze_max)
+        until = now + min(amount("seconds", seconds), self.freeze_max)
         if until <= max(now, self.frozen_until):
             return
         if now < self._next_cut:
@@ -182,8 +187,12 @@ class Bucket:
         self._smooth = smooth
         self.tokens = min(self.tokens, self.cap)
 
+    def excuse(self) -> str:
+        """Return nothing: whatever delays a permit here is the rate or a freeze."""
+        return ""
 
-def _amount(name: str, value: float) -> float:
+
+def amount(name: str, value: float) -> float:
     """Return ``value`` as a float, or say what is wrong with it."""
     if isinstance(value, bool) or not value >= 0:
         raise UsageError(f"{name} is {value!r}: give a number, 0 or more")

@@ -19,7 +19,7 @@ from .._errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._bucket import Bucket
+    from ._pace import Pace
 
 LEAST_SLEEP = 1e-6  # seconds; a shorter one may not move a float clock, and would spin
 
@@ -29,7 +29,7 @@ class Granted:
 
     __slots__ = ("_line", "epoch", "n")
 
-    def __init__(self, line: Line, n: float, epoch: int) -> None:
+    def __init__(self, line: Line, n: float, epoch: float) -> None:
         self._line: Line | None = line
         self.n = n
         self.epoch = epoch
@@ -61,7 +61,7 @@ class Waiter:
 class Line:
     """First come, first served. ``queued`` is the sum of the permits that wait to be granted."""
 
-    def __init__(self, bucket: Bucket, clock: Callable[[], float]) -> None:
+    def __init__(self, bucket: Pace, clock: Callable[[], float]) -> None:
         self.bucket = bucket
         self.clock = clock
         # Ordered: a plain dict would search through all who left whenever it looks for its first.
@@ -97,7 +97,7 @@ class Line:
         if self.head.loop != here:
             raise UsageError(
                 f"calls of another event loop ({len(self.waiters)}) wait in this limiter: "
-                "use one TokenBucket per event loop, or wait until the other loop is done with it"
+                "use one limiter per event loop, or wait until the other loop is done with it"
             )
 
     def grant(self, n: float) -> Granted:

@@ -4,10 +4,20 @@ Rule: what a transport says about a request, it can prove.
 """
 
 from .._settings import Timeouts
-from .._wire import Exchange, MaybeSent, Transport, Unsent, WireRequest, WireResponse
+from .._wire import (
+    Exchange,
+    MaybeSent,
+    OpenAnswer,
+    StreamingTransport,
+    Transport,
+    Unsent,
+    WireRequest,
+    WireResponse,
+)
 from ._choose import as_transport
 from ._httpx import HttpxTransport
 from ._lanes import LaneStats, LaneTransport
+from ._pyreqwest import PyreqwestTransport
 from ._scripted import ScriptedTransport
 from ._security import UnverifiedServerWarning
 
@@ -17,7 +27,10 @@ __all__ = [
     "LaneStats",
     "LaneTransport",
     "MaybeSent",
+    "OpenAnswer",
+    "PyreqwestTransport",
     "ScriptedTransport",
+    "StreamingTransport",
     "Timeouts",
     "Transport",
     "Unsent",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from .._wire import Pairs, WireRequest
+
 _GZIP: Final = zlib.MAX_WBITS | 16
 # Some servers send "deflate" with its zlib header as the standard asks, others without it.
 _CODINGS: Final = {
@@ -34,31 +36,42 @@ _CODINGS: Final = {
 _LEFT_OVER: Final = 65_536
 
 
-async def read_answer(response: httpx.Response, cap: int) -> WireResponse:
+async def read_answer(response: httpx.Response, request: WireRequest) -> WireResponse:
     """Read the body, close the response, and decode what came."""
+    cap = request.endpoint.dialect.max_response_bytes
     try:
         raw = await _collect(response, cap)
-    finally:
+        await _close(response)
+    except BaseException:
         await close_quietly(response)
-    body = None if raw is None else _decode(raw, response.headers.get("content-encoding"), cap)
+        raise
+    body = None if raw is None else decode(raw, response.headers.get("content-encoding"), cap)
     return WireResponse(
         status=response.status_code,
-        headers=tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in response.headers.raw
-        ),
+        headers=pairs_of(response),
         body=b"" if body is None else body,
         oversized=body is None,
+    )
+
+
+def pairs_of(response: httpx.Response) -> Pairs:
+    """Return the headers of an answer as they came."""
+    return tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
     )
 
 
 async def close_quietly(closable: httpx.Response | httpx.AsyncBaseTransport) -> None:
     """Close, cancelled or not; what cannot be closed properly is closed all the same."""
     with anyio.CancelScope(shield=True):
-        try:
-            await closable.aclose()
-        except FAULTS:
-            return
+        await _close(closable)
+
+
+async def _close(closable: httpx.Response | httpx.AsyncBaseTransport) -> None:
+    try:
+        await closable.aclose()
+    except FAULTS:
+        return
 
 
 async def _collect(response: httpx.Response, cap: int) -> bytes | None:
@@ -71,12 +84,12 @@ async def _collect(response: httpx.Response, cap: int) -> bytes | None:
         size += len(chunk)
         if size > cap:
             await close_quietly(response)
-            await _run_out(chunks)
+            await run_out(chunks)
             return None
     return b"".join(parts)
 
 
-async def _run_out(chunks: AsyncIterator[bytes]) -> None:
+async def run_out(chunks: AsyncIterator[bytes]) -> None:
     """Let the generators of a closed answer end by themselves.
 
     Those of httpx do not close one another; left to the garbage collector, they are a warning on
@@ -92,7 +105,7 @@ async def _run_out(chunks: AsyncIterator[bytes]) -> None:
         await chunks.aclose()
 
 
-def _decode(raw: bytes, coding: str | None, cap: int) -> bytes | None:
+def decode(raw: bytes, coding: str | None, cap: int) -> bytes | None:
     """Undo the content coding; ``None`` where the result goes past the cap."""
     for window in _CODINGS.get((coding or "").strip().lower(), ()):
         decoder = zlib.decompressobj(window)

@@ -6,27 +6,64 @@ Rule 2: a place is never lost: the turn of one who gave up in the same moment go
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import OrderedDict
 
 import anyio
 
 
-class _Turn:
+class Turn:
     """One who waits in line."""
 
-    __slots__ = ("called", "granted")
+    __slots__ = ("_called", "granted")
 
     def __init__(self) -> None:
-        self.called = anyio.Event()
+        self._called = anyio.Event()
         self.granted = False  # whether the call came with a place
+
+    def call(self) -> None:
+        """Wake the one who waits."""
+        self._called.set()
+
+    async def wait(self, deadline: float) -> None:
+        """Wait for the call, or until ``deadline``."""
+        with anyio.CancelScope(deadline=deadline):
+            await self._called.wait()
+
+
+class AsyncioTurn(Turn):
+    """The same on asyncio alone, at a third of the price."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future = asyncio.get_running_loop().create_future()
+        self.granted = False
+
+    def call(self) -> None:
+        """Wake the one who waits."""
+        if not self._future.done():  # called just now, by the deadline or by a cancellation
+            self._future.set_result(None)
+
+    async def wait(self, deadline: float) -> None:
+        """Wait for the call, or until ``deadline``."""
+        loop = self._future.get_loop()
+        timer = None if deadline == math.inf else loop.call_at(deadline, self.call)
+        try:
+            await self._future
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 class Gate:
-    """Lets ``size`` tasks in at a time."""
+    """Lets ``size`` tasks in at a time; the others wait, each as a ``turn``."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, turn: type[Turn] = Turn) -> None:
         self._size = size
-        self._line: OrderedDict[_Turn, None] = (
+        self._turn = turn
+        self._line: OrderedDict[Turn, None] = (
             OrderedDict()
         )  # a deque would search for one who gives up
         self.busy = 0
@@ -45,19 +82,18 @@ class Gate:
         return await self._queue(deadline)
 
     async def _queue(self, deadline: float) -> bool:
-        turn = _Turn()
+        turn = self._turn()
         self._line[turn] = None
         entered = False
         try:
-            with anyio.CancelScope(deadline=deadline):
-                await turn.called.wait()
-                entered = turn.granted
+            await turn.wait(deadline)
+            entered = turn.granted
         finally:
             if not entered:
                 self._give_up(turn)
         return entered
 
-    def _give_up(self, turn: _Turn) -> None:
+    def _give_up(self, turn: Turn) -> None:
         self._line.pop(turn, None)
         if turn.granted:
             self.leave()
@@ -67,7 +103,7 @@ class Gate:
         if self._line:
             turn, _ = self._line.popitem(last=False)
             turn.granted = True
-            turn.called.set()
+            turn.call()
         else:
             self.busy -= 1
 
@@ -75,4 +111,4 @@ class Gate:
         """Refuse everybody in line; those inside leave as they would."""
         while self._line:
             turn, _ = self._line.popitem(last=False)
-            turn.called.set()
+            turn.call()

@@ -8,22 +8,28 @@ Rule 2: the exchange itself is bounded by one deadline, whatever the phase time-
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
 from .._evidence import Phase
-from .._wire import Exchange, MaybeSent, Unsent, WireRequest, WireResponse
+from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest
 from ._answer import close_quietly, read_answer
 from ._faults import FAULTS, describe, phase_of
 from ._logs import guard_logs, private_logs
 from ._outgoing import outgoing
+from ._streamed import Streamed, stream_answer
 from ._witness import Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     import httpx
 
     from .._settings import Timeouts
+
+AnswerT = TypeVar("AnswerT")
 
 OUT_OF_TIME = "the time of the call ran out"
 
@@ -40,6 +46,7 @@ class HttpxTransport:
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
+        self._unfit: deque[Streamed] = deque()
         guard_logs()
 
     def __repr__(self) -> str:
@@ -47,12 +54,41 @@ class HttpxTransport:
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
+        return await self._drive(request, timeouts, read_answer)
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Put one request on the wire and bring back the head of its answer."""
+
+        async def finish(response: httpx.Response, request: WireRequest) -> OpenAnswer | Exchange:
+            return await stream_answer(response, request, self)
+
+        return await self._drive(request, timeouts, finish)
+
+    def give_back(self, answer: Streamed, *, fit: bool) -> None:
+        """Keep an answer that was not read to its end, to close it with the next request."""
+        if not fit:
+            self._unfit.append(answer)
+
+    async def sweep(self) -> None:
+        """Close the answers that were not read to their ends."""
+        while self._unfit:
+            await self._unfit.popleft().shut()
+
+    async def _drive(
+        self,
+        request: WireRequest,
+        timeouts: Timeouts,
+        finish: Callable[[httpx.Response, WireRequest], Awaitable[AnswerT]],
+    ) -> AnswerT | Unsent | MaybeSent:
+        await self.sweep()
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
-        return await drive(self._inner, request, timeouts, deadline_of(timeouts), readable=True)
+        deadline = deadline_of(timeouts)
+        return await drive(self._inner, request, timeouts, deadline, finish, readable=True)
 
     async def aclose(self) -> None:
         """Close the transport inside; safe to call twice where that one is."""
+        await self.sweep()
         await close_quietly(self._inner)
 
 
@@ -66,25 +102,25 @@ async def drive(
     request: WireRequest,
     timeouts: Timeouts,
     deadline: float,
+    finish: Callable[[httpx.Response, WireRequest], Awaitable[AnswerT]],
     *,
     readable: bool = False,
-) -> Exchange:
+) -> AnswerT | Unsent | MaybeSent:
     """Carry one request over one httpx transport and say what is known of it.
 
-    ``readable`` loads the body into the ``httpx.Request``, for transports that look at
-    ``request.content``.
+    ``finish`` makes the answer of what came. ``readable`` loads the body into the
+    ``httpx.Request``, for transports that look at ``request.content``.
     """
     witness = Witness()
     reason, phase = OUT_OF_TIME, Phase.READ
-    answer: WireResponse | None = None
+    answer: AnswerT | None = None
     try:
         with private_logs(request), anyio.CancelScope(deadline=deadline) as scope:
             try:
                 wire = outgoing(request, timeouts, witness)
                 if readable:
                     wire.read()
-                response = await inner.handle_async_request(wire)
-                answer = await read_answer(response, request.endpoint.dialect.max_response_bytes)
+                answer = await finish(await inner.handle_async_request(wire), request)
             except FAULTS as error:
                 reason, phase = describe(error), phase_of(error)
     finally:

@@ -20,13 +20,14 @@ from .._errors import UsageError
 from .._evidence import Phase
 from .._home import Home
 from .._settings import Timeouts, positive_seconds
-from .._wire import Exchange, Unsent, WireRequest, WireResponse
-from ._answer import close_quietly
+from .._wire import Exchange, OpenAnswer, Unsent, WireRequest, WireResponse
+from ._answer import close_quietly, read_answer
 from ._gate import Gate
 from ._httpx import OUT_OF_TIME, deadline_of, drive
 from ._logs import guard_logs
 from ._proxies import Proxies, ProxySetting, with_context
 from ._security import Security, Verify, trusting_nobody
+from ._streamed import Streamed, stream_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +83,7 @@ class Lanes:
         self._expiry = keepalive_expiry
         self._gate = Gate(max_connections)
         self._idle: deque[_Lane] = deque()
+        self._unfit: deque[tuple[Streamed, _Lane]] = deque()
         self._discarded = 0
         self._closed = False
 
@@ -98,28 +100,44 @@ class Lanes:
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Take a lane, carry the request over it, and give the lane back or throw it away."""
+        deadline = await self._enter(timeouts)
+        if isinstance(deadline, Unsent):
+            return deadline
+        try:
+            return await self._carry(request, timeouts, deadline)
+        finally:
+            self._gate.leave()
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Take a lane and carry the request over it; the lane stays with the open answer."""
+        deadline = await self._enter(timeouts)
+        if isinstance(deadline, Unsent):
+            return deadline
+        kept = False
+        try:
+            answer = await self._carry_open(request, timeouts, deadline)
+            kept = isinstance(answer, Streamed)
+        finally:
+            if not kept:
+                self._gate.leave()
+        return answer
+
+    async def _enter(self, timeouts: Timeouts) -> float | Unsent:
+        """Take a place; return when the call's time is over."""
         if self._closed:
             raise UsageError("This transport is closed. Nothing was sent.")
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         deadline = deadline_of(timeouts)
         if not await self._gate.enter(deadline):
-            if self._closed:
-                return Unsent(
-                    Phase.LANE,
-                    "the transport was closed while this request waited for a connection",
-                )
-            return Unsent(Phase.LANE, f"all {self._max} connections are busy", timed_out=True)
-        try:
-            return await self._carry(request, timeouts, deadline)
-        finally:
-            self._gate.leave()
+            return no_lane(self._max, closed=self._closed)
+        return deadline
 
     async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
         lane = await self._take(self._find_route(request.endpoint.url))
         fit = False
         try:
-            result = await drive(lane.inner, request, timeouts, deadline)
+            result = await drive(lane.inner, request, timeouts, deadline, read_answer)
             fit = isinstance(result, WireResponse) and not self._closed
         finally:
             if fit:
@@ -129,8 +147,42 @@ class Lanes:
         await self._prune()
         return result
 
+    async def _carry_open(
+        self, request: WireRequest, timeouts: Timeouts, deadline: float
+    ) -> Streamed | Exchange:
+        lane = await self._take(self._find_route(request.endpoint.url))
+
+        async def finish(response: httpx.Response, request: WireRequest) -> Streamed | WireResponse:
+            return await stream_answer(response, request, _Lent(self, lane))
+
+        kept = False
+        try:
+            answer = await drive(lane.inner, request, timeouts, deadline, finish)
+            kept = isinstance(answer, Streamed)
+        finally:
+            if not kept:
+                await self._discard(lane)
+        return answer
+
+    def give_back(self, answer: Streamed, lane: _Lane, *, fit: bool) -> None:
+        """Take back the lane and the place of an answer that was open."""
+        if fit and not self._closed:
+            self._idle.append(_Lane(lane.inner, lane.route, anyio.current_time()))
+        else:
+            self._unfit.append((answer, lane))
+        self._gate.leave()
+
+    async def sweep(self) -> None:
+        """Close what open answers left behind."""
+        while self._unfit:
+            answer, lane = self._unfit.popleft()
+            await answer.shut()
+            await self._discard(lane)
+
     async def _take(self, route: Route) -> _Lane:
         """Take the lane used last; one made for another route makes room for a new one."""
+        if self._unfit:
+            await self.sweep()
         if self._idle:
             lane = self._idle.pop()
             if lane.route == route:
@@ -151,8 +203,23 @@ class Lanes:
         """Close the idle lanes now and each busy one as its request ends; safe to call twice."""
         self._closed = True
         self._gate.send_away()
+        await self.sweep()
         while self._idle:
             await close_quietly(self._idle.pop().inner)
+
+
+@frozen
+class _Lent:
+    """A lane that an open answer has taken."""
+
+    lanes: Lanes
+    lane: _Lane
+
+    def give_back(self, answer: Streamed, *, fit: bool) -> None:
+        self.lanes.give_back(answer, self.lane, fit=fit)
+
+    async def sweep(self) -> None:
+        await self.lanes.sweep()
 
 
 class LaneTransport:
@@ -188,7 +255,7 @@ class LaneTransport:
         self._lanes = Lanes(
             self._open_lane,
             self._find_route,
-            max_connections=_whole(max_connections),
+            max_connections=whole(max_connections),
             keepalive_expiry=keepalive_expiry,
         )
         guard_logs()
@@ -200,6 +267,11 @@ class LaneTransport:
         """Put one request on the wire and bring back what is known of it."""
         self._home.enter()
         return await self._lanes.exchange(request, timeouts)
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Put one request on the wire and bring back the head of its answer."""
+        self._home.enter()
+        return await self._lanes.open(request, timeouts)
 
     def stats(self) -> LaneStats:
         """Count the lanes as they are now."""
@@ -222,7 +294,17 @@ class LaneTransport:
         )
 
 
-def _whole(count: Any) -> int:
+def no_lane(max_connections: int, *, closed: bool) -> Unsent:
+    """Say why a request that stood in line got no connection."""
+    if closed:
+        return Unsent(
+            Phase.LANE, "the transport was closed while this request waited for a connection"
+        )
+    return Unsent(Phase.LANE, f"all {max_connections} connections are busy", timed_out=True)
+
+
+def whole(count: Any) -> int:
+    """Check that a limit is a whole number above zero."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise UsageError(f"max_connections must be a whole number above 0, not {count!r}.")
     return count

@@ -25,10 +25,16 @@ ProxySetting: TypeAlias = str | httpx.Proxy | None
 
 
 class Proxies:
-    """Tells the proxy for a URL; each proxy is parsed once."""
+    """Tells the proxy for a URL; each proxy is parsed once.
 
-    def __init__(self, proxy: ProxySetting = None, *, trust_env: bool = True) -> None:
-        self._fixed = None if proxy is None else _parse(proxy, "proxy=")
+    ``own_socks`` is for whoever speaks SOCKS without the package that httpx needs for it.
+    """
+
+    def __init__(
+        self, proxy: ProxySetting = None, *, trust_env: bool = True, own_socks: bool = False
+    ) -> None:
+        self._own_socks = own_socks
+        self._fixed = None if proxy is None else self._parse(proxy, "proxy=")
         self._trust_env = trust_env
         self._parsed: dict[str, httpx.Proxy] = {}
         self._chosen: dict[str, httpx.Proxy | None] = {}
@@ -56,10 +62,16 @@ class Proxies:
         if not address:
             return None
         if address not in self._parsed:
-            self._parsed[address] = _parse(
+            self._parsed[address] = self._parse(
                 address if "://" in address else f"http://{address}", "the proxy of the environment"
             )
         return self._parsed[address]
+
+    def _parse(self, proxy: object, what: str) -> httpx.Proxy:
+        parsed = _parse(proxy, what)
+        if parsed.url.scheme.startswith("socks") and not self._own_socks:
+            _need_socks(what)
+        return parsed
 
 
 def with_context(proxy: httpx.Proxy, context: Callable[[], ssl.SSLContext]) -> httpx.Proxy:
@@ -84,8 +96,6 @@ def _parse(proxy: object, what: str) -> httpx.Proxy:
         raise UsageError(
             f"{what} is not a URL such as http://proxy.example:8080 or socks5://proxy.example:1080."
         )
-    if parsed.url.scheme.startswith("socks"):
-        _need_socks(what)
     return parsed
 
 

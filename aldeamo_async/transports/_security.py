@@ -7,8 +7,10 @@ Rule 2: whoever switches verification off is told so, each time.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import warnings
+from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
 import httpx
@@ -19,6 +21,7 @@ Verify: TypeAlias = bool | str | os.PathLike[str] | ssl.SSLContext
 
 FLOOR: Final = ssl.TLSVersion.TLSv1_2  # the document promises TLS 1.2
 _HIGH_ENOUGH: Final = (FLOOR, ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+_PEM: Final = re.compile(b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class UnverifiedServerWarning(UserWarning):
@@ -124,3 +127,18 @@ def _load(context: ssl.SSLContext, path: str) -> None:
         context.load_verify_locations(cafile=path)
     except IsADirectoryError:
         context.load_verify_locations(capath=path)
+
+
+def certificates(verify: Verify) -> tuple[bytes, ...]:
+    """Return the certificates, in PEM, of the file or directory that ``verify`` names."""
+    if isinstance(verify, bool | ssl.SSLContext):
+        return ()
+    path = Path(verify)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    found = dict.fromkeys(pem for file in files for pem in _PEM.findall(file.read_bytes()))
+    if not found:
+        raise UsageError(
+            f"verify={os.fspath(verify)!r} holds no certificate between BEGIN CERTIFICATE and END "
+            "CERTIFICATE."
+        )
+    return tuple(found)

@@ -27,7 +27,7 @@ _BEFORE: Final = frozenset(
         "response_closed.started",  # the cleaning up after whatever went before
     }
 )
-_CONNECTED: Final = frozenset({"connect_tcp.complete", "connect_unix_socket.complete"})
+_CONNECTED: Final = (".connect_tcp.complete", ".connect_unix_socket.complete")
 _PHASES: Final = {
     "send_request_headers.started": Phase.WRITE,
     "send_request_body.started": Phase.WRITE,
@@ -54,12 +54,11 @@ class Witness:
 
     async def __call__(self, name: str, info: dict[str, Any]) -> None:
         """Take note of one step; httpcore awaits this at each of them."""
-        step = name.partition(".")[2]
         self._seen = True
-        if step in _CONNECTED:
+        if name.endswith(".started"):
+            self._note(name.partition(".")[2], info.get("request"))
+        elif name.endswith(_CONNECTED):
             self._socket = info.get("return_value")
-        elif step.endswith(".started"):
-            self._note(step, info.get("request"))
 
     def _note(self, step: str, request: Any) -> None:
         if step in _BEFORE or getattr(request, "method", None) == b"CONNECT":

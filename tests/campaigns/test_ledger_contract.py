@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import anyio
 import anyio.lowlevel
@@ -15,38 +17,72 @@ from aldeamo_async.campaigns import (
     Entry,
     Ledger,
     MemoryLedger,
+    PostgresLedger,
     Resolution,
     Result,
     SqliteLedger,
     State,
 )
-from support.campaigns import PHONE, HandClock, entries
+from support.campaigns import PHONE, HandClock, ServerClock, entries
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.postgres import PostgresServer
+
 pytestmark = pytest.mark.real_clock
 
-LEDGERS = ["memory", "sqlite"]
+LEDGERS = ["memory", "sqlite", "postgres"]
 ODD_TEXTS = ["nul \0 inside", "¡Hola! 👋🏽", "quotes \" ' \\ and {braces}", "a\r\nb\tc", "\x1f\x7f"]
 # Long enough for every lease to run out, short enough to stay in the same day.
 LATER_SECONDS = 3600.0
 
+CAMPAIGNS = count(1)
+
 Opened = Callable[[], AbstractAsyncContextManager[Ledger]]
 
 
-@pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+@pytest.fixture(scope="module")
+def server_clock(_postgres: PostgresServer) -> Iterator[tuple[str, ServerClock]]:
+    """One database for all, in which each test has a campaign of its own, and its clock."""
+    with _postgres.database() as name:
+        clock = ServerClock(_postgres.url(name))
+        yield _postgres.url(name), clock
+        clock.close()
 
 
 @pytest.fixture(params=LEDGERS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Opened:
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which ledger a test is about."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def clock(kind: str, request: pytest.FixtureRequest) -> HandClock:
+    """The clock of the ledger."""
+    return request.getfixturevalue("server_clock")[1] if kind == "postgres" else HandClock()
+
+
+@pytest.fixture
+def make(
+    kind: str, clock: HandClock, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[], Ledger]:
+    """Makes a ledger, of one and the same campaign."""
+    if kind == "memory":
+        memory = MemoryLedger(clock=clock)
+        return lambda: memory
+    if kind == "sqlite":
+        return lambda: SqliteLedger(tmp_path / "promo.db", clock=clock)
+    url, _ = request.getfixturevalue("server_clock")
+    name = f"promo {next(CAMPAIGNS)}"
+    return lambda: PostgresLedger(f"{url}&campaign={quote(name)}")
+
+
+@pytest.fixture
+def opened(make: Callable[[], Ledger]) -> Opened:
     """Opens one and the same ledger, one time after the other."""
-    if request.param == "memory":
-        ledger: Ledger = MemoryLedger(clock=clock)
-    else:
-        ledger = SqliteLedger(tmp_path / "promo.db", clock=clock)
+    ledger = make()
 
     @asynccontextmanager
     async def open_it() -> AsyncIterator[Ledger]:
@@ -57,6 +93,17 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> 
             await ledger.aclose()
 
     return open_it
+
+
+@pytest.fixture
+async def both(make: Callable[[], Ledger]) -> AsyncIterator[tuple[Ledger, Ledger]]:
+    """The same campaign, opened twice at the same time, as two machines do."""
+    first, second = make(), make()
+    await first.open()
+    await second.open()
+    yield first, second
+    await first.aclose()
+    await second.aclose()
 
 
 async def states(ledger: Ledger) -> dict[str, int]:
@@ -401,3 +448,142 @@ async def test_closing_twice_is_harmless(opened: Opened) -> None:
         assert repr(ledger)
         await ledger.aclose()
         await ledger.aclose()
+
+
+# ── several runs at the same time, each with the ledger open for itself ───────────────────────────
+
+shared = pytest.mark.parametrize("kind", ["memory", "postgres"], indirect=True)
+
+
+@shared
+async def test_runs_side_by_side_share_the_work(both: tuple[Ledger, Ledger]) -> None:
+    """Of all that many runs claim at the same time, each message is handed out and marked once."""
+    await both[0].add("", entries(100))
+    handed: list[int] = []
+
+    async def work(ledger: Ledger, token: str) -> None:
+        while jobs := await ledger.claim(token, 7):
+            for job in jobs:
+                handed.append(job.id)
+                await sent(ledger, token, job.id)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(6):
+            tasks.start_soon(work, both[number % 2], f"t{number}")
+    # A claim that came while another was looking may have gone home early.
+    await work(both[0], "last")
+    assert sorted(handed) == sorted(set(handed))
+    assert await states(both[1]) == {"sent": 100}
+    assert await both[1].next_due() is None
+
+
+@shared
+async def test_the_same_rows_from_two_sides(both: tuple[Ledger, Ledger]) -> None:
+    """Two that load the same rows at the same time have each message once, and agree on how
+    many."""
+    added = [0]
+
+    async def load(ledger: Ledger) -> None:
+        for start in (1, 21, 41):
+            batch = await ledger.add("a.csv", entries(20, start=start))
+            added[0] += batch.added  # not across the await: both sides write to it
+
+    async with anyio.create_task_group() as tasks:
+        for ledger in both:
+            tasks.start_soon(load, ledger)
+    assert added == [60]
+    assert await states(both[0]) == {"pending": 60}
+    assert [line.line for line in await both[1].lines(0, 100)] == list(range(1, 61))
+
+
+@shared
+async def test_who_lives_is_not_taken_over(both: tuple[Ledger, Ledger], clock: HandClock) -> None:
+    """As long as a run renews its lease, what it claimed and marked is its own."""
+    mine, others = both
+    await mine.add("", entries(2))
+    first, second = await mine.claim("t1", 2)
+    await mine.mark("t1", first.id)
+    for _ in range(5):
+        clock.now += 20.0
+        assert await mine.renew("t1")
+        assert await others.take_over("t2") == 0
+        assert await others.claim("t2", 5) == []
+    assert await mine.mark("t1", second.id)
+    assert await states(others) == {"attempting": 2}
+
+
+@shared
+async def test_who_died_is_taken_over(both: tuple[Ledger, Ledger], clock: HandClock) -> None:
+    """A run that does not renew is dead after its lease: what it marked is unknown, what it only
+    claimed goes to others, and it may not go on."""
+    dead, others = both
+    await dead.add("", entries(4))
+    first, second, third, fourth = await dead.claim("t1", 4)
+    await sent(dead, "t1", first.id)
+    await dead.mark("t1", second.id)
+    assert await others.next_due() == 30.0
+    clock.now += 30.0
+    assert await others.next_due() == 0.0
+    assert [job.id for job in await others.claim("t2", 9)] == [third.id, fourth.id]
+    assert await others.take_over("t2") == 1
+    assert not await dead.renew("t1")
+    assert not await dead.mark("t1", third.id)
+    await dead.put_off("t1", [fourth.id], 60.0)
+    await dead.release("t1")
+    await sent(others, "t2", third.id)
+    await sent(others, "t2", fourth.id)
+    assert await states(others) == {"sent": 3, "unknown": 1}
+
+
+@shared
+async def test_a_zombie_settles_its_own_alone(
+    both: tuple[Ledger, Ledger], clock: HandClock
+) -> None:
+    """A run that wakes up after it was taken over may still say what became of what it marked."""
+    zombie, others = both
+    await zombie.add("", entries(2))
+    first, second = await zombie.claim("t1", 2)
+    await zombie.mark("t1", first.id)
+    clock.now += LATER_SECONDS
+    assert await others.take_over("t2") == 1
+    assert [job.id for job in await others.claim("t2", 9)] == [second.id]
+    await others.mark("t2", second.id)
+    await zombie.record("t1", Result(first.id, State.SENT))
+    await zombie.record("t1", Result(second.id, State.REJECTED))
+    assert await states(others) == {"sent": 1, "attempting": 1}
+
+
+@shared
+async def test_what_one_gives_back_another_takes(
+    both: tuple[Ledger, Ledger], clock: HandClock
+) -> None:
+    """Released, put off and refused messages come up for every run, each when it is due."""
+    mine, others = both
+    await mine.add("", entries(4))
+    first, second, third, fourth = await mine.claim("t1", 4)
+    await mine.put_off("t1", [third.id], 5.0)
+    await mine.mark("t1", second.id)
+    await mine.record("t1", Result(second.id, State.PENDING, 2, "RateLimited", delay=9.0))
+    await mine.mark("t1", fourth.id)
+    await mine.release("t1")
+    assert [job.id for job in await others.claim("t2", 9)] == [first.id]
+    assert await others.next_due() == 5.0
+    clock.now += 5.0
+    assert [(job.id, job.attempts) for job in await others.claim("t2", 9)] == [(third.id, 0)]
+    clock.now += 4.0
+    assert [(job.id, job.attempts) for job in await others.claim("t2", 9)] == [(second.id, 2)]
+    clock.now += LATER_SECONDS
+    assert await others.take_over("t2") == 1  # the fourth, which was marked and never recorded
+
+
+@shared
+async def test_a_claim_takes_the_front(both: tuple[Ledger, Ledger], clock: HandClock) -> None:
+    """What was put off goes before what comes later in the input, once it is due."""
+    mine, others = both
+    await mine.add("", entries(6))
+    jobs = await mine.claim("t1", 4)
+    await mine.put_off("t1", [jobs[3].id, jobs[1].id], 5.0)
+    clock.now += 5.0
+    found = [job.id for job in await others.claim("t2", 3)]
+    assert found == [jobs[1].id, jobs[3].id, jobs[3].id + 1]
+    assert [job.id for job in await mine.claim("t1", 3)] == [jobs[3].id + 2]

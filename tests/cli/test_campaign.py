@@ -6,6 +6,7 @@ import json
 from contextlib import closing
 from datetime import date
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -55,6 +56,23 @@ def test_the_whole_way(served: Serve, write: Write, url: str, tmp_path: Path) ->
     assert cli.json("campaign", "export", url, out) == {"lines": 40, "file": str(out)}
     assert {json.loads(line)["state"] for line in out.read_text().splitlines()} == {"sent"}
     assert (sandbox.delivered, sandbox.duplicates) == (40, 0)
+
+
+def test_a_campaign_on_a_server(
+    served: Serve, write: Write, shared_postgres_url: str, tmp_path: Path
+) -> None:
+    """The same commands work on a campaign in PostgreSQL."""
+    sandbox = Sandbox(weather=Weather.sequence([Fault.BAD_GATEWAY]))
+    cli = served(sandbox)
+    url = f"{shared_postgres_url}&campaign={quote(str(tmp_path))}"
+    assert cli.json("campaign", "load", url, write(HEADER, *rows(40)))["added"] == 40
+    assert cli("campaign", "run", url).exit_code != 0
+    assert cli.json("campaign", "status", url)["counts"]["unknown"] == 1
+    assert cli("campaign", "resolve", url, "assume_sent").exit_code == 0
+    out = tmp_path / "out.jsonl"
+    assert cli.json("campaign", "export", url, out)["lines"] == 40
+    assert {json.loads(line)["state"] for line in out.read_text().splitlines()} == {"sent"}
+    assert sandbox.duplicates == 0
 
 
 def test_every_fate_in_words(served: Serve, write: Write, url: str) -> None:

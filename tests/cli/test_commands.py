@@ -120,6 +120,7 @@ def test_a_wrong_key(served: Callable[[Sandbox], Cli]) -> None:
         (("send", "twitter", "1", "x"), "Cannot send to the channel 'twitter'"),
         (("send", "sms", "573000000001", " "), "empty"),
         (("users", "web", "--base-url", "ftp://x"), "--sandbox needs neither"),
+        (("users", "web", "--transport", "fast"), "--sandbox needs neither"),
         (("users", "web", "--server-tz", "Mars/Base"), "time zone"),
         (("users", "web", "--deadline", "0"), "not in the range"),
     ],
@@ -130,6 +131,31 @@ def test_usage_errors(cli: Cli, arguments: tuple[str, ...], words: str) -> None:
     assert result.exit_code == 2
     assert words in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("carrier", ["default", "fast"])
+def test_the_transport_is_chosen(
+    carrier: str, served: Callable[[Sandbox], Cli], tmp_path: Path
+) -> None:
+    """--transport carries every kind of call; where it cannot work it says so."""
+    rows = tmp_path / "rows.csv"
+    rows.write_text("channel,client_id,text\nsms,573000000001,Hola\n")
+    ledger = f"sqlite:///{tmp_path}/promo.db"
+    sandbox = Sandbox()
+    cli = served(sandbox)
+    assert cli("campaign", "load", ledger, rows).exit_code == 0
+    works = (carrier, cli.backend) != ("fast", "trio")
+    for arguments in (
+        ("users", "web"),
+        ("messages", "web", "573000000001"),
+        ("send", "sms", "573000000002", "Hola"),
+        ("send-many", rows),
+        ("campaign", "run", ledger),
+    ):
+        result = cli(*arguments, "--transport", carrier)
+        assert (result.exit_code == 0) is works, result.stderr
+        assert ("asyncio alone" in result.stderr) is (not works) or "send-many" in arguments
+    assert sandbox.delivered == 3 * works
 
 
 def test_errors_for_programs(cli: Cli) -> None:

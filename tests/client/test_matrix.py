@@ -26,7 +26,9 @@ from aldeamo_async import (
     Unknown,
 )
 from aldeamo_async.sandbox import Fault, Sandbox, Weather, serve
+from aldeamo_async.transports import PyreqwestTransport
 from support import socket_faults
+from support.backends import FAST, everywhere
 from support.clients import KEY, PHONE, unbraked
 from support.matrix import VERDICTS
 from support.wire import until
@@ -54,6 +56,23 @@ def _all_logs_are_clean(caplog: pytest.LogCaptureFixture) -> Generator[None]:
         assert not [piece for piece in PRIVATE if piece in shown], record.name
 
 
+def over_lanes(proxy: str | None = None) -> dict[str, Any]:
+    return {"verify": socket_faults.client_context(), "proxy": proxy}
+
+
+def over_rust(proxy: str | None = None) -> dict[str, Any]:
+    return {"transport": PyreqwestTransport(verify=socket_faults.authority_file(), proxy=proxy)}
+
+
+CARRIERS: dict[str, Callable[..., dict[str, Any]]] = {"lanes": over_lanes, FAST: over_rust}
+
+
+@pytest.fixture(params=everywhere(CARRIERS))
+def carrier(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 async def deliver(
     base_url: str,
     deadline: float = 20.0,
@@ -61,7 +80,7 @@ async def deliver(
     closed: Callable[[], bool] = lambda: True,
     **options: Any,
 ) -> Outcome:
-    """Send one message with the default transport; its outcome.
+    """Send one message; its outcome.
 
     With `warm`, another one goes first, and the server has `closed` what it closes after it.
     """
@@ -131,7 +150,10 @@ def expected(fault: socket_faults.Fault) -> set[type[Outcome]]:
 
 @pytest.mark.parametrize("fault", socket_faults.FAULTS, ids=str)
 async def test_each_fault_of_a_raw_server(
-    fault: socket_faults.Fault, anyio_backend_name: str, caplog: pytest.LogCaptureFixture
+    fault: socket_faults.Fault,
+    carrier: str,
+    anyio_backend_name: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The outcome follows from the evidence, after as many attempts as it allows."""
     with fault.open() as target:
@@ -140,12 +162,11 @@ async def test_each_fault_of_a_raw_server(
             deadline=fault.total,
             warm="calentar" if fault.warm_up else "",
             closed=lambda: target.ended() >= fault.ended,
-            verify=socket_faults.client_context(),
-            proxy=target.proxy,
+            **CARRIERS[carrier](target.proxy),
         )
         target.stop()
         delivered = target.deliveries("tu+cita")
-    judge(fault.name, anyio_backend_name, outcome, delivered)
+    judge(fault.name, f"{carrier}/{anyio_backend_name}", outcome, delivered)
     assert caplog.records  # what is held clean above is not nothing
     assert type(outcome) in expected(fault)
     assert delivered in fault.deliveries
@@ -222,14 +243,16 @@ def noted(column: str, fault: Fault, sandbox: Sandbox, found: list[Outcome]) -> 
 
 
 @pytest.mark.parametrize("fault", Fault.every(), ids=lambda fault: fault.name)
-async def test_each_fault_of_the_sandbox(fault: Fault, anyio_backend_name: str) -> None:
+async def test_each_fault_of_the_sandbox(
+    fault: Fault, carrier: str, anyio_backend_name: str
+) -> None:
     """Outcome, number of attempts and deliveries are those of the table."""
     gentle: Any = GENTLE.get(fault.name, {})
     sandbox = Sandbox(weather=Weather.sequence([fault.with_(**gentle)]))
     found: list[Outcome] = []
-    with noted(anyio_backend_name, fault, sandbox, found):
+    with noted(f"{carrier}/{anyio_backend_name}", fault, sandbox, found):
         async with serve(sandbox) as url:
-            found.append(await deliver(url))
+            found.append(await deliver(url, **CARRIERS[carrier]()))
     cell = Cell(type(found[0]), len(found[0].attempts), sandbox.delivered)
     assert cell in CELLS[fault.name]
     assert sandbox.duplicates == 0

@@ -1,4 +1,4 @@
-"""The memory of a bulk run does not grow with the number of its messages."""
+"""Memory does not grow with the number of messages sent, nor with that of users read."""
 
 from __future__ import annotations
 
@@ -9,16 +9,36 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memory.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--ordered",)], ids=["plain", "ordered"])
 def test_ten_times_the_messages_take_no_more_memory(options: tuple[str, ...]) -> None:
     """The benchmark's own bound holds at a tenth of its size, and it prints what it measured."""
-    command = [sys.executable, str(BENCHMARK), "--large", "60000", "--small", "6000", *options]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "memory.py"),
+        "--large",
+        "60000",
+        "--small",
+        "6000",
+        *options,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
     assert done.returncode == 0, done.stderr
     found = re.search(r"difference (-?[\d.]+) MB", done.stdout)
     assert found is not None
     assert float(found[1]) < 10
+
+
+@pytest.mark.slow
+def test_a_long_list_row_by_row_takes_no_more_memory() -> None:
+    """The benchmark's own bound holds at a tenth of its size, and is far from what comes in."""
+    options = ["--large", "100000", "--small", "1000", "--whole", "1000"]
+    command = [sys.executable, str(BENCHMARKS / "streaming.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"row by row (-?[\d.]+) MB", done.stdout)
+    assert found is not None
+    assert float(found[1]) < 10  # the answer has 19 MB, its users 60

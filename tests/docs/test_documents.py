@@ -72,10 +72,12 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
 
 @pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda x: shown(x) if x in PYTHON else x)
 def test_the_python_blocks_of_a_document_run(
-    path: Path, backend: str, surroundings: tuple[Sandbox, str]
+    path: Path, backend: str, surroundings: tuple[Sandbox, str], request: pytest.FixtureRequest
 ) -> None:
     """All Python blocks of a document run in order, in one namespace, against a sandbox."""
     sandbox, url = surroundings
+    if '"postgresql://' in path.read_text(encoding="utf-8"):
+        request.getfixturevalue("postgres_environment")
     with (
         start_blocking_portal(backend) as portal,
         portal.wrap_async_context_manager(aldeamo_async.AsyncBotsClient.from_env()) as client,

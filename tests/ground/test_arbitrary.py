@@ -43,7 +43,7 @@ from aldeamo_async._wire import (
     send_request,
     users_request,
 )
-from support.answers import MESSAGE, USER, Server, connect, envelope
+from support.answers import MESSAGE, USER, Server, all_rows, connect, envelope
 
 MORE = os.environ.get("ALDEAMO_EXAMPLES")
 EXAMPLES = int(MORE or 10_000)
@@ -158,14 +158,14 @@ def check_error(error: ApiError | UnexpectedResponse | DeliveryUnknown) -> None:
 def check_rows(codec: Codec, data: Any, noun: type[Any], call: str) -> None:
     """Data is a list of nouns, or `Malformed` with paths; at once and row by row alike."""
     try:
-        found = codec.all_rows(data, noun, call)
+        found = list(codec.rows(data, noun, call))
     except Malformed as fault:
         assert fault.problems  # noqa: PT017
         with pytest.raises(Malformed):
-            list(codec.rows(data, noun, call))
+            all_rows(codec, data, noun, call)
     else:
         assert {type(row) for row in found} <= {noun}
-        assert repr(list(codec.rows(data, noun, call))) == repr(found)
+        assert repr(all_rows(codec, data, noun, call)) == repr(found)
 
 
 def check_send(codec: Codec, data: Any) -> None:

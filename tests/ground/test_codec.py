@@ -10,7 +10,7 @@ import pytest
 
 from aldeamo_async import Dialect, Drift, Message, User
 from aldeamo_async._codec import Codec, Malformed
-from support.answers import MESSAGE, USER, envelope
+from support.answers import MESSAGE, USER, all_rows, envelope
 
 USERS, MESSAGES, SEND = "GET /users", "GET /messages", "POST /messages"
 
@@ -23,7 +23,7 @@ class Reader:
         self.codec = Codec(Dialect(**dialect), self.drift)
 
     def users(self, *rows: Any) -> list[User]:
-        return self.codec.all_rows(list(rows), User, USERS)
+        return all_rows(self.codec, list(rows), User, USERS)
 
     def user(self, **changes: Any) -> User:
         return self.users(USER | changes)[0]
@@ -35,7 +35,7 @@ def test_a_documented_answer_makes_no_drift() -> None:
     body = json.dumps(envelope([USER])).encode()
     found = reader.codec.envelope(body, USERS)
     assert (found.ok, found.code, found.text) == (True, 0, "Message sent")
-    assert reader.codec.all_rows(found.data, User, USERS) == [
+    assert all_rows(reader.codec, found.data, User, USERS) == [
         User(
             id="1",
             user_id="50700000001",
@@ -46,7 +46,7 @@ def test_a_documented_answer_makes_no_drift() -> None:
             last_active=datetime(2019, 9, 9, 17, 20, 59),
         )
     ]
-    assert reader.codec.all_rows([MESSAGE], Message, MESSAGES) == [
+    assert all_rows(reader.codec, [MESSAGE], Message, MESSAGES) == [
         Message("10", "50700000001", "Hola bot", datetime(2019, 5, 2, 19, 42, 31, tzinfo=UTC))
     ]
     assert reader.codec.message_id(32, SEND) == "32"
@@ -68,7 +68,7 @@ def test_a_long_id_is_never_a_float(number: str, text: str) -> None:
     """An id that came as a number keeps every digit, through JSON and back."""
     reader = Reader()
     body = f'{{"status": true, "data": [{{"id": {number}, "user_id": {number}}}]}}'.encode()
-    [user] = reader.codec.all_rows(reader.codec.envelope(body, USERS).data, User, USERS)
+    [user] = all_rows(reader.codec, reader.codec.envelope(body, USERS).data, User, USERS)
     assert (user.id, user.user_id) == (text, text)
     body = f'{{"status": true, "data": {number}}}'.encode()
     assert reader.codec.message_id(reader.codec.envelope(body, SEND).data, SEND) == text
@@ -94,7 +94,7 @@ def test_every_bad_row_is_named() -> None:
     ]
     codec = Reader().codec
     with pytest.raises(Malformed) as caught:
-        codec.all_rows(rows, Message, MESSAGES)
+        all_rows(codec, list(rows), Message, MESSAGES)
     assert caught.value.problems == (
         "data[0].user_id: missing",
         "data[2].id: missing",
@@ -198,8 +198,8 @@ def test_oddities_of_the_envelope_are_counted(answer: dict[str, Any], counts: li
 def test_what_stands_for_data_is_counted() -> None:
     """A list or id in another shape is counted by its kind."""
     reader = Reader()
-    reader.codec.all_rows({"0": USER}, User, USERS)
-    reader.codec.all_rows(None, User, USERS)
+    all_rows(reader.codec, {"0": USER}, User, USERS)
+    all_rows(reader.codec, None, User, USERS)
     reader.codec.message_id("32", SEND)
     reader.codec.message_id(False, SEND)
     assert reader.drift == {
@@ -220,7 +220,7 @@ def test_half_an_emoji_is_kept_as_it_came() -> None:
     """A lone surrogate is kept, and our own words about it can still be printed."""
     reader = Reader()
     body = b'{"status": true, "data": [{"id": "\\ud83d", "user_id": "\xed\xa0\xbd", "\\ud83d": 1}]}'
-    [user] = reader.codec.all_rows(reader.codec.envelope(body, USERS).data, User, USERS)
+    [user] = all_rows(reader.codec, reader.codec.envelope(body, USERS).data, User, USERS)
     assert (user.id, user.user_id) == ("\ud83d", "\ud83d")
     assert "GET /users: unknown field ?" in reader.drift
     assert f"{reader.drift!r}".encode()

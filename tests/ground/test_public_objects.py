@@ -42,12 +42,14 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    Rows,
     RunReport,
     Secret,
     SendChannel,
     SendWindow,
     Sent,
     Settings,
+    SharedTokenBucket,
     Timeouts,
     TokenBucket,
     UnexpectedResponse,
@@ -59,6 +61,7 @@ from aldeamo_async import (
 )
 from aldeamo_async._errors import values_of
 from aldeamo_async._watch._position import Position
+from aldeamo_async._wire import users_request
 from aldeamo_async.campaigns import (
     BadRow,
     CampaignStatus,
@@ -66,6 +69,7 @@ from aldeamo_async.campaigns import (
     PhaseTime,
     State,
 )
+from aldeamo_async.limits import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,9 +152,20 @@ def bucket() -> TokenBucket:
     return TokenBucket(5)
 
 
+def shared() -> SharedTokenBucket:
+    """A limiter shared by many."""
+    return SharedTokenBucket(MemoryStore(), 10)
+
+
 def outcomes() -> Outcomes:
     """Outcomes that nobody opened."""
     return Outcomes(_never, bucket(), [ROW], concurrency=1, ordered=False)
+
+
+def rows() -> Rows[User]:
+    """Rows that nobody asked for yet."""
+    request = users_request("web", Dialect(), Secret(KEY))
+    return Rows(client()._engine, client()._terms, request, User)
 
 
 def campaign() -> Campaign:
@@ -169,7 +184,7 @@ def watch() -> Watch:
     return anyio.run(_watch)
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, campaign, watch]
+LIVE: list[Callable[[], Any]] = [client, bucket, shared, outcomes, rows, campaign, watch]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 

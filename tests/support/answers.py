@@ -12,6 +12,8 @@ from aldeamo_async import AsyncBotsClient, RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aldeamo_async._codec import Codec
+
 KEY = "test-key"
 ONCE = RetryPolicy(attempts=1)
 USER: dict[str, Any] = {
@@ -35,6 +37,14 @@ def envelope(data: Any, /, **changes: Any) -> dict[str, Any]:
     """The outer object as documented, but for the changes; `...` takes a member away."""
     whole = {"status": True, "codigo": 0, "message": "Message sent", "data": data, **changes}
     return {name: value for name, value in whole.items() if value is not ...}
+
+
+def all_rows(codec: Codec, data: Any, noun: type[Any], call: str) -> list[Any]:
+    """Read a whole list in stretches of two rows."""
+    page = codec.page(data, noun, call)
+    while page.advance(2):
+        pass
+    return page.nouns()
 
 
 class Server:

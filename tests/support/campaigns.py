@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from aldeamo_async import AsyncBotsClient, Outgoing
 from aldeamo_async.campaigns import Entry
 from aldeamo_async.sandbox import Sandbox, SandboxTransport
@@ -33,6 +35,18 @@ def sandbox_client(
     return sandbox, client
 
 
+# In a schema that is searched before the server's own: whoever asks for the time is told this one.
+SERVER_CLOCK = """
+CREATE SCHEMA hand;
+CREATE TABLE hand.clock (now float8);
+INSERT INTO hand.clock VALUES (0);
+CREATE FUNCTION hand.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS 'SELECT to_timestamp(now) FROM hand.clock';
+CREATE FUNCTION hand.pg_postmaster_start_time() RETURNS timestamptz LANGUAGE sql STABLE
+    AS 'SELECT to_timestamp(0)';
+"""
+
+
 class HandClock:
     """Seconds that pass when told to."""
 
@@ -41,3 +55,27 @@ class HandClock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class ServerClock(HandClock):
+    """The clock of a database, moved by hand."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        name = self._connection.info.dbname
+        self._connection.execute(
+            f"{SERVER_CLOCK}; ALTER DATABASE {name} SET search_path = hand, pg_catalog"
+        )  # type: ignore[arg-type]
+        super().__init__()
+
+    @property
+    def now(self) -> float:
+        return self._now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self._now = now
+        self._connection.execute("UPDATE hand.clock SET now = %s", (now,))
+
+    def close(self) -> None:
+        self._connection.close()

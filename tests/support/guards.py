@@ -34,6 +34,7 @@ MAY_BLOCK = [
     ("aldeamo_async/_settings/_dialect.py", "_as_zone"),  # the file of `Dialect(server_tz=...)`
     ("coverage/collector.py", "lock_data"),  # coverage's own lock, taken when threads are traced
     ("aldeamo_async/transports/_security.py", "_make"),  # the CA files, for the first TLS
+    ("aldeamo_async/transports/_security.py", "certificates"),  # those that `verify` names
 ]
 
 

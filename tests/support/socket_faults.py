@@ -5,14 +5,18 @@ Rule: an expectation is about evidence and deliveries, on which a duplicate mess
 
 from __future__ import annotations
 
+import atexit
 import gzip
+import os
 import socket
 import ssl
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trustme
@@ -33,6 +37,17 @@ CAP = 100_000  # bytes; the cap on answers in this suite
 def authority() -> trustme.CA:
     """The certificate authority that the transports of this suite trust."""
     return trustme.CA()
+
+
+@cache
+def authority_file() -> Path:
+    """The same authority as a file, for those who read no `ssl.SSLContext`."""
+    handle, name = tempfile.mkstemp(suffix=".pem")
+    os.close(handle)
+    path = Path(name)
+    atexit.register(path.unlink)
+    authority().cert_pem.write_to_path(path)
+    return path
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -16,14 +17,16 @@ from aldeamo_async.transports import (
     Exchange,
     HttpxTransport,
     LaneTransport,
+    PyreqwestTransport,
     Timeouts,
     Transport,
     WireResponse,
 )
+from support.backends import FAST, everywhere
 from support.loopserver import LoopServer, loop_server
-from support.rawserver import SENT_BODY, answer
-from support.socket_faults import client_context
-from support.wire import sending
+from support.rawserver import SENT_BODY, Connection, RawServer, answer, black_hole
+from support.socket_faults import authority_file, client_context
+from support.wire import sending, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +39,11 @@ if Version(version("anyio")) < Version("4.16"):
 
 # The sweep ends when so many numbers of ticks in a row made no difference.
 BEYOND = 5
+DELAY = 0.0002  # seconds between two cancellations of a sweep by time
+LEAVES: dict[str, type[LaneTransport] | type[PyreqwestTransport]] = {
+    "lanes": LaneTransport,
+    FAST: PyreqwestTransport,
+}
 
 
 def keeping(_: int) -> bytes:
@@ -106,15 +114,77 @@ async def crowd(transport: Transport, server: LoopServer, ticks: int) -> None:
         await cancelled_after(ticks, transport, server)
 
 
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+async def test_sweep_of_the_fast_leaf(*, tls: bool, warm: bool) -> None:
+    """The same where threads of Rust do the work, whose pace no tick of the loop measures."""
+    async with loop_server(tls=tls) as server:
+        transport = PyreqwestTransport(max_connections=2, verify=authority_file())
+        late = 0  # so many in a row were too late: the exchange is over by then
+        delays = 0
+        while late < BEYOND:
+            if warm:
+                await transport.exchange(sending(server.base_url, "warm"), Timeouts(total=30.0))
+            result = await cancelled_at(delays * DELAY, f"cut-{delays}-", transport, server)
+            late = late + 1 if result else 0
+            delays += 1
+        assert delays > BEYOND
+        for number in range(20):
+            request = sending(server.base_url, f"quiet-{number}-")
+            assert isinstance(await transport.exchange(request, Timeouts(total=5.0)), WireResponse)
+        stats = transport.stats()
+        assert (stats.busy, stats.waiting) == (0, 0)
+        assert stats.discarded > 0
+        await transport.aclose()
+        for number in range(delays):
+            assert server.deliveries(f"cut-{number}-") <= 1
+
+
+async def cancelled_at(
+    seconds: float, text: str, transport: Transport, server: LoopServer
+) -> Exchange | None:
+    """Start an exchange and cancel it after so long; its answer if it was faster."""
+    with anyio.move_on_after(seconds):
+        return await transport.exchange(sending(server.base_url, text), Timeouts(total=30.0))
+    return None
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("phase", ["head", "body", "connect"])
+async def test_the_cancellation_comes_out_as_it_went_in(phase: str) -> None:
+    """Nobody who cancels a task is handed a cancellation that is not his own."""
+
+    def stall(connection: Connection) -> None:
+        connection.read_request()
+        if phase == "body":
+            connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{")
+        connection.hang()
+
+    with RawServer(stall) as server, black_hole() as nobody:
+        transport = PyreqwestTransport()
+        base_url = nobody if phase == "connect" else server.base_url
+        call = transport.exchange(sending(base_url), Timeouts(total=30.0))
+        task = asyncio.ensure_future(call)
+        await (anyio.sleep(0.05) if phase == "connect" else until(lambda: server.deliveries() == 1))
+        task.cancel("by me")
+        with pytest.raises(asyncio.CancelledError, match="by me"):
+            await task
+        stats = transport.stats()
+        assert (stats.busy, stats.discarded) == (0, 1)
+        await transport.aclose()
+
+
 @pytest.mark.parametrize("reply", [keeping, closing])
-async def test_sweep_while_waiting_for_a_lane(reply: Callable[[int], bytes]) -> None:
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_sweep_while_waiting_for_a_lane(reply: Callable[[int], bytes], leaf: str) -> None:
     """A cancellation at any tick of a wait in line takes nobody's place."""
     async with loop_server(reply) as server:
-        transport = LaneTransport(max_connections=1)
+        transport = LEAVES[leaf](max_connections=1)
         for ticks in range(100):
             await crowd(transport, server, ticks)
         stats = transport.stats()
-        assert (stats.busy, stats.waiting, stats.open) == (0, 0, 1)
+        assert (stats.busy, stats.waiting, stats.open - stats.idle) == (0, 0, 0)
         assert sum(b"msg=a" in body for body in server.bodies) == 100
         await transport.aclose()
         gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import types
 
 import httpx
@@ -113,12 +112,6 @@ def test_a_transport_of_httpx2_needs_the_alias() -> None:
     other = type("AsyncHTTPTransport", (), {"__module__": "httpx2._transports.default"})()
     with pytest.raises(UsageError, match="alias_httpx"):
         as_transport(other)
-
-
-def test_httpx_is_all_that_is_loaded() -> None:
-    """The transports load no other HTTP library."""
-    assert "pyreqwest" not in sys.modules
-    assert "aiohttp" not in sys.modules
 
 
 async def test_a_script_is_played() -> None:

@@ -8,12 +8,19 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from aldeamo_async.transports._gate import Gate
+from aldeamo_async.transports._gate import AsyncioTurn, Gate, Turn
 
 
-async def test_places_are_counted() -> None:
+@pytest.fixture(params=[Turn, pytest.param(AsyncioTurn, marks=pytest.mark.asyncio_only)])
+def turn(request: pytest.FixtureRequest) -> type[Turn]:
+    """The two ways to wait in line."""
+    kind: type[Turn] = request.param
+    return kind
+
+
+async def test_places_are_counted(turn: type[Turn]) -> None:
     """As many enter as there are places, and no more."""
-    gate = Gate(2)
+    gate = Gate(2, turn)
     assert await gate.enter(math.inf)
     assert await gate.enter(math.inf)
     assert not await gate.enter(anyio.current_time() + 5.0)
@@ -23,9 +30,9 @@ async def test_places_are_counted() -> None:
     assert gate.busy == 0
 
 
-async def test_first_come_first_served() -> None:
+async def test_first_come_first_served(turn: type[Turn]) -> None:
     """Places are handed on in the order of arrival, also past one who just comes by."""
-    gate = Gate(1)
+    gate = Gate(1, turn)
     order: list[int] = []
     await gate.enter(math.inf)
 
@@ -46,9 +53,9 @@ async def test_first_come_first_served() -> None:
     assert (gate.busy, gate.waiting) == (0, 0)
 
 
-async def test_one_who_gives_up_leaves_the_line() -> None:
+async def test_one_who_gives_up_leaves_the_line(turn: type[Turn]) -> None:
     """A cancelled wait costs nobody a place, whether its turn had come or not."""
-    gate = Gate(1)
+    gate = Gate(1, turn)
     await gate.enter(math.inf)
 
     async def visit() -> None:
@@ -68,9 +75,9 @@ async def test_one_who_gives_up_leaves_the_line() -> None:
 
 
 @pytest.mark.parametrize("cancelled", [0, 1, 250, 499])
-async def test_a_crowd_that_gives_up(cancelled: int) -> None:
+async def test_a_crowd_that_gives_up(cancelled: int, turn: type[Turn]) -> None:
     """Of 500 in line any number may go; the others all get their turn."""
-    gate = Gate(3)
+    gate = Gate(3, turn)
     served = 0
 
     async def visit() -> None:
@@ -91,9 +98,9 @@ async def test_a_crowd_that_gives_up(cancelled: int) -> None:
     assert (gate.busy, gate.waiting) == (0, 0)
 
 
-async def test_sent_away() -> None:
+async def test_sent_away(turn: type[Turn]) -> None:
     """Whoever is in line when the gate closes is refused; a turn handed out before then stands."""
-    gate = Gate(1)
+    gate = Gate(1, turn)
     entered: list[bool] = []
     await gate.enter(math.inf)
 
@@ -109,3 +116,20 @@ async def test_sent_away() -> None:
         gate.send_away()
     assert sorted(entered) == [False, True]
     assert gate.busy == 1
+
+
+async def test_called_in_the_moment_of_giving_up(turn: type[Turn]) -> None:
+    """A turn that comes when its time has run out, and nobody has noticed yet, stands."""
+    gate = Gate(1, turn)
+    await gate.enter(math.inf)
+    entered: list[bool] = []
+
+    async def visit() -> None:
+        entered.append(await gate.enter(anyio.current_time() + 1.0))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(visit)
+        await anyio.sleep(1.0)
+        gate.leave()
+    assert gate.busy == sum(entered)
+    assert gate.waiting == 0

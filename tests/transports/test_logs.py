@@ -9,17 +9,30 @@ from urllib.parse import quote_plus
 import httpx
 import pytest
 
-from aldeamo_async.transports import HttpxTransport, LaneTransport, Timeouts, WireResponse
+from aldeamo_async.transports import (
+    HttpxTransport,
+    LaneTransport,
+    PyreqwestTransport,
+    Timeouts,
+    Transport,
+    WireResponse,
+)
 from aldeamo_async.transports._logs import guard_logs, private_logs
+from support.backends import FAST, everywhere
 from support.rawserver import Connection, RawServer, answer, free_port
-from support.socket_faults import FAULTS, Fault, Target, client_context
+from support.socket_faults import FAULTS, Fault, Target, authority_file, client_context
 from support.wire import KEY, PHONE, TEXT, reading, sending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PRIVATE = (KEY, PHONE, TEXT, quote_plus(TEXT))
 QUICK = Timeouts(connect=2.0, read=0.2, write=2.0, total=0.6)
+
+LEAVES: dict[str, Callable[[str | None], Transport]] = {
+    "lanes": lambda proxy: LaneTransport(verify=client_context(), proxy=proxy),
+    FAST: lambda proxy: PyreqwestTransport(verify=authority_file(), proxy=proxy),
+}
 
 
 class Collector(logging.Handler):
@@ -71,12 +84,13 @@ async def test_answers_that_echo_the_request(records: list[logging.LogRecord]) -
 
 
 @pytest.mark.real_clock
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-async def test_faults(fault: Fault, records: list[logging.LogRecord]) -> None:
+async def test_faults(fault: Fault, leaf: str, records: list[logging.LogRecord]) -> None:
     """Whatever goes wrong on the wire, the logs show nothing private, nor a proxy's password."""
 
     async def send(target: Target) -> None:
-        transport = LaneTransport(verify=client_context(), proxy=target.proxy)
+        transport = LEAVES[leaf](target.proxy)
         await transport.exchange(sending(target.base_url), QUICK)
         await transport.exchange(reading(target.base_url), QUICK)
         await transport.aclose()

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import types
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from aldeamo_async._errors import UsageError
-from aldeamo_async.transports import LaneTransport
+from aldeamo_async._evidence import Phase
+from aldeamo_async.transports import (
+    LaneTransport,
+    PyreqwestTransport,
+    Timeouts,
+    Transport,
+    Unsent,
+    WireResponse,
+)
 from aldeamo_async.transports._faults import describe, socks_faults
 from aldeamo_async.transports._proxies import Proxies, shown, with_context
+from support.backends import FAST, everywhere
+from support.rawserver import Connection, RawServer, free_port, serve_all
 from support.socket_faults import client_context
+from support.wire import sending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 URL = "https://api.example/bots/messages"
 SECRET = "http://ana:s3cret@proxy.example:8080"
@@ -123,7 +139,7 @@ def test_what_a_broken_socks_proxy_raises(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_credentials_are_shown_nowhere() -> None:
     """No repr shows the user or the password of a proxy."""
-    for thing in (LaneTransport(proxy=SECRET), Proxies(SECRET)):
+    for thing in (LaneTransport(proxy=SECRET), PyreqwestTransport(proxy=SECRET), Proxies(SECRET)):
         assert "http://proxy.example:8080" in repr(thing)
         assert "ana" not in repr(thing).replace("LaneTransport", "").replace("LaneStats", "")
         assert "s3cret" not in repr(thing)
@@ -137,3 +153,94 @@ def test_an_https_proxy_shares_the_context() -> None:
     assert with_context(secure, client_context) is secure
     plain = httpx.Proxy(SECRET)
     assert with_context(plain, client_context) is plain
+
+
+# ── on the wire ──
+
+LEAVES: dict[str, Callable[..., Transport]] = {"lanes": LaneTransport, FAST: PyreqwestTransport}
+
+
+@pytest.mark.real_clock
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_a_proxy_sees_its_credentials(leaf: str) -> None:
+    """User and password reach the proxy as they were given, with the headers meant for it."""
+    with RawServer(serve_all) as server:
+        address = f"http://ana%40x:s%3Acret@127.0.0.1:{server.port}"
+        proxy = httpx.Proxy(address, headers={"x-team": "bots"})
+        transport = LEAVES[leaf](proxy=proxy)
+        result = await transport.exchange(sending("http://127.0.0.1:9/bots"), Timeouts(total=9.0))
+        await transport.aclose()
+    assert isinstance(result, WireResponse)
+    (seen,) = server.requests
+    assert seen.target == "http://127.0.0.1:9/bots/messages"
+    credentials = base64.b64encode(b"ana@x:s:cret").decode()
+    assert seen.headers["proxy-authorization"] == f"Basic {credentials}"
+    assert seen.headers["x-team"] == "bots"
+
+
+@pytest.mark.real_clock
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_the_environment_on_the_wire(leaf: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment is taken, with trust_env alone, and never to this machine."""
+    with RawServer(serve_all) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        for trust_env in (True, False):
+            transport = LEAVES[leaf](trust_env=trust_env)
+            for base_url in ("http://api.invalid/bots", f"http://localhost:{free_port()}/bots"):
+                request = sending(base_url, allow_insecure=True)
+                await transport.exchange(request, Timeouts(total=9.0))
+            await transport.aclose()
+    assert [seen.target for seen in proxy.requests] == ["http://api.invalid/bots/messages"]
+
+
+def socks(connection: Connection) -> None:
+    """Speak SOCKS 5 with a user and a password, then be the server as well."""
+    connection.sock.recv(9)
+    connection.send(b"\x05\x02")
+    asked.append(connection.sock.recv(99))
+    connection.send(b"\x01\x00")
+    connection.sock.recv(99)
+    connection.send(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x50")
+    serve_all(connection)
+
+
+asked: list[bytes] = []
+
+
+@pytest.mark.real_clock
+@pytest.mark.asyncio_only
+async def test_socks_without_a_package() -> None:
+    """The fast leaf speaks SOCKS by itself."""
+    asked.clear()
+    with RawServer(socks) as server:
+        transport = PyreqwestTransport(proxy=f"socks5://ana:s%3Acret@127.0.0.1:{server.port}")
+        result = await transport.exchange(sending("http://127.0.0.1:9/bots"), Timeouts(total=9.0))
+        await transport.aclose()
+        assert server.deliveries("Hola") == 1
+    assert isinstance(result, WireResponse)
+    assert asked == [b"\x01\x03ana\x06s:cret"]
+
+
+def refusing_socks(connection: Connection) -> None:
+    connection.sock.recv(9)
+    connection.send(b"\x05\xff")
+
+
+@pytest.mark.real_clock
+@pytest.mark.asyncio_only
+async def test_socks_that_refuses() -> None:
+    """A SOCKS proxy that lets nobody through has let no request through either."""
+    with RawServer(refusing_socks) as server:
+        transport = PyreqwestTransport(proxy=f"socks5://127.0.0.1:{server.port}")
+        result = await transport.exchange(sending("http://127.0.0.1:9/bots"), Timeouts(total=9.0))
+        await transport.aclose()
+    assert result == Unsent(
+        Phase.CONNECT, "ProxyError: the proxy refused, or could not reach the server"
+    )
+
+
+def test_a_proxy_with_a_context_is_not_for_rust() -> None:
+    """The fast leaf refuses a proxy that brings an `ssl.SSLContext`."""
+    proxy = httpx.Proxy("https://proxy.example", ssl_context=client_context())
+    with pytest.raises(UsageError, match=r"cannot honour an ssl\.SSLContext"):
+        PyreqwestTransport(proxy=proxy)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import ssl
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import httpx
 import pytest
+import trustme
 
 from aldeamo_async._errors import UsageError
 from aldeamo_async.transports import (
     Exchange,
     LaneTransport,
+    PyreqwestTransport,
     Timeouts,
+    Transport,
     Unsent,
     UnverifiedServerWarning,
     WireResponse,
 )
-from aldeamo_async.transports._security import FLOOR, Security, trusting_nobody
+from aldeamo_async.transports._security import FLOOR, Security, certificates, trusting_nobody
+from support.backends import FAST, everywhere
 from support.rawserver import RawServer, serve_all
 from support.socket_faults import authority, client_context, server_context
 from support.wire import sending
@@ -38,7 +42,20 @@ def pem(tmp_path: Path) -> Path:
     return path
 
 
-async def visit(transport: LaneTransport) -> Exchange:
+Leaf: TypeAlias = type[LaneTransport] | type[PyreqwestTransport]
+LEAVES: dict[str, Leaf] = {
+    "lanes": LaneTransport,
+    FAST: PyreqwestTransport,
+}
+
+
+@pytest.fixture(params=everywhere(LEAVES))
+def leaf(request: pytest.FixtureRequest) -> Leaf:
+    """The transports with TLS of their own."""
+    return LEAVES[request.param]
+
+
+async def visit(transport: Transport) -> Exchange:
     with RawServer(serve_all, tls=server_context()) as server:
         try:
             return await transport.exchange(sending(server.base_url), ANY)
@@ -48,10 +65,16 @@ async def visit(transport: LaneTransport) -> Exchange:
 
 @pytest.mark.real_clock
 class TestOnTheWire:
-    async def test_a_file(self, pem: Path) -> None:
+    async def test_a_file(self, pem: Path, leaf: Leaf) -> None:
         """`verify` as a path trusts the authority in that file."""
-        assert isinstance(await visit(LaneTransport(verify=pem)), WireResponse)
-        assert isinstance(await visit(LaneTransport(verify=str(pem))), WireResponse)
+        assert isinstance(await visit(leaf(verify=pem)), WireResponse)
+        assert isinstance(await visit(leaf(verify=str(pem))), WireResponse)
+
+    async def test_the_system_alone(self, leaf: Leaf) -> None:
+        """By default a private authority is not trusted, and nothing is sent."""
+        result = await visit(leaf())
+        assert isinstance(result, Unsent)
+        assert "(certificate verify failed" in result.reason
 
     async def test_the_environment(self, pem: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """`SSL_CERT_FILE` is honoured with `trust_env`, and not without."""
@@ -61,10 +84,19 @@ class TestOnTheWire:
         assert isinstance(result, Unsent)
         assert "(certificate verify failed: " in result.reason
 
-    async def test_nobody_is_verified(self) -> None:
+    @pytest.mark.asyncio_only
+    @pytest.mark.parametrize("trust_env", [True, False])
+    async def test_the_system_of_the_fast_leaf(
+        self, pem: Path, monkeypatch: pytest.MonkeyPatch, *, trust_env: bool
+    ) -> None:
+        """What the fast leaf calls the system's certificates is `SSL_CERT_FILE`, if that is set."""
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        assert isinstance(await visit(PyreqwestTransport(trust_env=trust_env)), WireResponse)
+
+    async def test_nobody_is_verified(self, leaf: Leaf) -> None:
         """`verify=False` works, and says aloud what it means."""
         with pytest.warns(UnverifiedServerWarning, match="can read the API key"):
-            transport = LaneTransport(verify=False)
+            transport = leaf(verify=False)
         assert isinstance(await visit(transport), WireResponse)
 
     async def test_one_context_for_all_lanes(
@@ -184,3 +216,34 @@ def test_the_context_for_plain_http_opens_nothing() -> None:
     context = trusting_nobody()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert not context.get_ca_certs()
+
+
+def test_the_certificates_of_a_path(tmp_path: Path, pem: Path) -> None:
+    """A file gives each of its certificates, a directory those of its files, once."""
+    one = pem.read_bytes().strip()
+    other = trustme.CA().cert_pem.bytes().strip()
+    pem.write_bytes(b"a comment\n" + one + b"\n" + other + b"\n")
+    assert certificates(pem) == (one, other)
+    (tmp_path / "again.pem").write_bytes(one)
+    (tmp_path / "notes.txt").write_text("no certificate")
+    assert set(certificates(str(tmp_path))) == {one, other}
+    assert certificates(True) == certificates(False) == certificates(client_context()) == ()
+
+
+def test_a_directory_without_certificates(tmp_path: Path) -> None:
+    """A path that would add no trust is refused by a leaf that reads the files itself."""
+    with pytest.raises(UsageError, match="holds no certificate between BEGIN CERTIFICATE"):
+        PyreqwestTransport(verify=tmp_path)
+
+
+def test_a_context_is_not_for_rust() -> None:
+    """The fast leaf refuses an `ssl.SSLContext` rather than ignore it."""
+    with pytest.raises(UsageError, match=r"cannot honour an ssl\.SSLContext"):
+        PyreqwestTransport(verify=client_context())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [1, None, b"/path"])
+def test_another_type_is_not_for_rust(wrong: object) -> None:
+    """Another type is refused in the same words by the fast leaf."""
+    with pytest.raises(UsageError, match="verify is True, False, the path"):
+        PyreqwestTransport(verify=wrong)  # type: ignore[arg-type]

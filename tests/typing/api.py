@@ -24,6 +24,7 @@ from aldeamo_async import (
     Receipt,
     Rejected,
     RetryPolicy,
+    Rows,
     SendChannel,
     Sent,
     TokenBucket,
@@ -32,6 +33,7 @@ from aldeamo_async import (
     Watch,
     WatchCursor,
 )
+from aldeamo_async.transports import PyreqwestTransport
 
 
 def rows() -> Iterator[Outgoing]:
@@ -51,8 +53,11 @@ async def reads(client: AsyncBotsClient) -> None:
         assert_type(user, User)
         assert_type(user.user_id, str)
         assert_type(user.name, str | None)
-    async for message in client.iter_messages("web", "573000000001"):
-        assert_type(message, Message)
+    async with client.iter_messages("web", "573000000001") as messages:
+        assert_type(messages, Rows[Message])
+        async for message in messages:
+            assert_type(message, Message)
+            await messages.aclose()
 
 
 async def one_send(client: AsyncBotsClient) -> None:
@@ -114,6 +119,8 @@ async def options(transport: httpx.AsyncBaseTransport, context: ssl.SSLContext) 
     assert_type(AsyncBotsClient.from_env(), AsyncBotsClient)
     await AsyncBotsClient(api_key="test-key", transport=transport).aclose()
     await AsyncBotsClient(api_key="test-key", verify=context).aclose()
+    fast = PyreqwestTransport(max_connections=10, verify="ca.pem")
+    await AsyncBotsClient(api_key="test-key", transport=fast).aclose()
 
 
 async def refused_by_the_type_checker(client: AsyncBotsClient) -> None:

@@ -1,0 +1,103 @@
+"""Messages per second, CPU, latency and memory of the SDK beside its peers, at several loads.
+
+    python tests/benchmarks/throughput.py                        # everything; about ten minutes
+    python tests/benchmarks/throughput.py --in-flight 50 --peers aiohttp SDK --rounds 5
+    python tests/benchmarks/throughput.py --json figures.json    # for chart.py
+
+Each measurement is a process of its own; the peers take turns, round after round, on one server.
+Read the ratios (to aiohttp, round by round, their median): the rest holds the machine's speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+from loopback import loopback_server
+from peers import PEERS, Window
+
+IN_FLIGHT = (1, 50, 500, 1_000)
+BASE = "aiohttp"
+COLUMNS = ("rate", "ratio", "cpu_us", "cpu_ratio", "p50_ms", "p99_ms", "peak_mb", "server_busy")
+
+
+def measure(peer: str, base_url: str, in_flight: int, seconds: float) -> dict[str, float]:
+    """Run one peer in this process."""
+    window = Window(in_flight, seconds)
+    asyncio.run(PEERS[peer](base_url, in_flight, window))
+    answers = len(window.latencies)
+    cuts = quantiles(window.latencies, n=100)
+    return {
+        "rate": answers / window.seconds,
+        "cpu_us": window.cpu_seconds / answers * 1e6,
+        "p50_ms": cuts[49] * 1e3,
+        "p99_ms": cuts[98] * 1e3,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def in_a_child(peer: str, in_flight: int, seconds: float) -> dict[str, float]:
+    """Measure one peer in a fresh process, against a fresh server whose own cost is added."""
+    with loopback_server() as server:
+        command = [sys.executable, __file__, "--child", peer, server.base_url]
+        command += [str(in_flight), str(seconds)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    each = server.spent["cpu_seconds"] / server.spent["requests"]
+    return found | {"server_us": each * 1e6, "server_busy": each * found["rate"]}
+
+
+def compare(peers: list[str], in_flight: int, rounds: int, seconds: float) -> dict[str, Any]:
+    """Let the peers take turns; return the medians, and the median of each round's ratio."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
+    for _ in range(rounds):
+        for name in peers:
+            found[name].append(in_a_child(name, in_flight, seconds))
+        for name in peers:
+            base, mine = found[BASE][-1], found[name][-1]
+            mine["ratio"] = mine["rate"] / base["rate"]
+            mine["cpu_ratio"] = mine["cpu_us"] / base["cpu_us"]
+    return {
+        name: {key: median(row[key] for row in rows) for key in rows[0]}
+        for name, rows in found.items()
+    }
+
+
+def show(in_flight: int, rows: dict[str, dict[str, float]]) -> None:
+    """Print one table."""
+    print(f"\n{in_flight} in flight (ratios to {BASE}; server_busy: share of one core)")
+    print(f"{'':20}" + "".join(f"{column:>12}" for column in COLUMNS))
+    for name, row in rows.items():
+        print(f"{name:20}" + "".join(f"{row[column]:12.2f}" for column in COLUMNS), flush=True)
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        peer, base_url, in_flight, seconds = sys.argv[2:]
+        print(json.dumps(measure(peer, base_url, int(in_flight), float(seconds))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--in-flight", nargs="+", type=int, default=IN_FLIGHT)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    peers = [BASE, *(name for name in asked.peers if name != BASE)]
+    figures = {}
+    for in_flight in asked.in_flight:
+        figures[in_flight] = compare(peers, in_flight, asked.rounds, asked.seconds)
+        show(in_flight, figures[in_flight])
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
