@@ -23,9 +23,11 @@ from ._presets import preset, presets
 from ._visits import LONGEST_TEXT, Refused, check, document, said
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Receive, Scope, Send
 
-    from ._journal import Entry
+    from ._journal import Entry, Journal
     from ._sandbox import Sandbox
 
 # How often the page is told what is new: often enough to look live, and rarely enough that
@@ -111,20 +113,11 @@ class Inbox:
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": raw})
         await send({"type": "http.response.body", "body": _RETRY, "more_body": True})
-        pace = Pace()
-        number, figures = 0, self._figures(pace)
-        entries = self._journal.since(number)
-        await _event(send, "start", self._circumstances() | {"figures": figures}, entries)
+        teller = _Teller(self._figures, self._journal, send)
+        await teller.start(self._circumstances())
         while True:
-            number = entries[-1].number if entries else number
+            await teller.go_on()
             await wait(_TICK, connection)
-            entries, before, figures = (
-                self._journal.since(number),
-                figures,
-                self._figures(pace),
-            )
-            if entries or figures != before:
-                await _event(send, "news", {"figures": figures}, entries)
 
     def _circumstances(self) -> dict[str, object]:
         return {
@@ -135,6 +128,7 @@ class Inbox:
         }
 
     def _figures(self, pace: Pace) -> dict[str, object]:
+        """Return what the bar on top shows."""
         weather, lasts = self._sandbox.outlook()
         delivered = self._sandbox.delivered
         return {
@@ -148,18 +142,48 @@ class Inbox:
         }
 
 
+class _Teller:
+    """Tells one page what is there, and then what is new to it."""
+
+    def __init__(
+        self, look: Callable[[Pace], dict[str, object]], journal: Journal, send: Send
+    ) -> None:
+        self._look = look
+        self._journal = journal
+        self._send = send
+        self._pace = Pace()
+        self._number = 0
+        self._figures: dict[str, object] = {}
+
+    async def start(self, circumstances: dict[str, object]) -> None:
+        """Send all that is kept, and what a page needs to know once."""
+        self._figures = self._look(self._pace)
+        await self._event("start", {**circumstances, "figures": self._figures}, self._fresh())
+
+    async def go_on(self) -> None:
+        """Send what is new since the last time; nothing, if nothing is."""
+        entries, before = self._fresh(), self._figures
+        self._figures = self._look(self._pace)
+        if entries or self._figures != before:
+            await self._event("news", {"figures": self._figures}, entries)
+
+    def _fresh(self) -> list[Entry]:
+        entries = self._journal.since(self._number)
+        self._number = entries[-1].number if entries else self._number
+        return entries
+
+    async def _event(self, name: str, data: dict[str, object], entries: list[Entry]) -> None:
+        # JSON has no line breaks outside of its texts, and escapes those inside.
+        text = json.dumps({**data, "entries": [asdict(entry) for entry in entries]})
+        body = f"event: {name}\ndata: {text}\n\n".encode()
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
 def _json(content: object, status: int = 200) -> Response:
     return JSONResponse(content, status, _HEADERS)
-
-
-async def _event(send: Send, name: str, data: dict[str, object], entries: list[Entry]) -> None:
-    """Send one event; JSON has no line breaks outside of its texts, and escapes those inside."""
-    text = json.dumps({**data, "entries": [asdict(entry) for entry in entries]})
-    body = f"event: {name}\ndata: {text}\n\n".encode()
-    await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
 @cache
 def _read(name: str) -> bytes:
     """Return a file of the page; blocking."""
-    return (files(__package__) / name).read_bytes()
+    return files(__name__.rpartition(".")[0]).joinpath(name).read_bytes()
