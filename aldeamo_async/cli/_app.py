@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from ._campaign import campaign
+from ._cluster import worker
 from ._common import common_options
 from ._demo import demo
 from ._doctor import doctor
@@ -36,5 +37,5 @@ def aldeamo() -> None:
     """
 
 
-for command in (demo, sandbox, users, messages, send, send_many, campaign, doctor):
+for command in (demo, sandbox, users, messages, send, send_many, campaign, doctor, worker):
     aldeamo.add_command(command)
