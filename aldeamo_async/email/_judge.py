@@ -13,7 +13,7 @@ from attrs import frozen
 
 from .._errors import AldeamoError
 from .._evidence import Evidence, Phase
-from .._redact import snippet_of
+from .._redact import PRIVATE_MARK, PRIVATE_RUN_CHARS, snippet_of
 from .._retry import Verdict
 from .._wire import MaybeSent, Unsent
 from ._errors import CALL, EmailAuthError, EmailNotSent, EmailRefused, EmailRejected
@@ -29,6 +29,7 @@ from ._line import (
 
 if TYPE_CHECKING:
     from ._letter import Letter
+    from ._server import Server
 
 
 @frozen
@@ -47,7 +48,7 @@ class Finding:
     retry_after: float | None = None
 
 
-def judge(answer: Answer, letter: Letter) -> Finding:
+def judge(answer: Answer, letter: Letter, server: Server) -> Finding:
     """Judge what came of one attempt."""
     if isinstance(answer, Unsent):
         return unsent(answer.phase, answer.reason, timed_out=answer.timed_out)
@@ -56,7 +57,7 @@ def judge(answer: Answer, letter: Letter) -> Finding:
     if isinstance(answer, Insecure):
         error = EmailNotSent(CALL, Phase.CONNECT, answer.reason)
         return Finding(Verdict.REJECTED, Evidence.UNSENT, Phase.CONNECT, answer.reason, error=error)
-    return _of_reply(answer, letter)
+    return _of_reply(answer, _shown(answer.text, letter, server))
 
 
 def unsent(phase: Phase, reason: str, *, timed_out: bool) -> Finding:
@@ -68,9 +69,20 @@ def _unknown(phase: Phase, reason: str, *, timed_out: bool) -> Finding:
     return Finding(Verdict.UNKNOWN, Evidence.MAYBE_SENT, phase, reason, timed_out=timed_out)
 
 
-def _of_reply(reply: Reply, letter: Letter) -> Finding:
+def _shown(words: str, letter: Letter, server: Server) -> str:
+    """Return what a server said as it may be shown; words that quote the message are not."""
+    words = " ".join(words.split())
+    pieces = (
+        words[at : at + PRIVATE_RUN_CHARS] for at in range(len(words) - PRIVATE_RUN_CHARS + 1)
+    )
+    if any(piece in letter.text for piece in pieces):
+        return PRIVATE_MARK
+    private = (*letter.private, server.username)
+    return snippet_of(words, key=server.password.reveal(), private=private)
+
+
+def _of_reply(reply: Reply, text: str) -> Finding:
     step, code = reply.step, reply.code
-    text = snippet_of(reply.text, private=letter.private)
     if step == END_OF_DATA and 200 <= code < 300:
         return _answered(Verdict.OK, code, "ok", text=text)
     if not 400 <= code < 600:

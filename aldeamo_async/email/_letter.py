@@ -31,6 +31,7 @@ _LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
 _NAMED: Final = re.compile(r"(?P<name>[^<>\"]*?)\s*<(?P<address>[^<>]*)>")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LOCAL_MAX: Final = 64  # octets; RFC 5321, 4.5.3.1.1
+_TEXT_SEARCHED: Final = 100_000  # characters in which a server's words are looked for
 _ADDRESS_MAX: Final = 254  # octets; RFC 5321, 4.5.3.1.3, without the angle brackets
 
 
@@ -89,6 +90,7 @@ class Letter:
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
     message_id: str
     private: tuple[str, ...] = field(repr=False)  # what a server's words must not show
+    text: str = field(repr=False)  # the same, for what may be long; white space as one blank
 
 
 def sender_of(value: object) -> Mailbox:
@@ -125,8 +127,14 @@ def letter_of(outgoing: object, sender: Mailbox, now: datetime) -> Letter:
             message.add_alternative(html, subtype="html")
     else:
         message.set_content(html, subtype="html")
-    private = (str(outgoing.client_id), recipient, subject, text, html)
-    return Letter(sender.address, recipient, _on_the_wire(bytes(message)), message_id, private)
+    return Letter(
+        sender.address,
+        recipient,
+        _on_the_wire(bytes(message)),
+        message_id,
+        private=(recipient, sender.address, subject),
+        text=" ".join(f"{text} {html}"[:_TEXT_SEARCHED].split()),
+    )
 
 
 def _on_the_wire(message: bytes) -> bytes:

@@ -247,6 +247,8 @@ def _what_broke(error: Exception) -> str:
     causes = (error, error.__context__)
     if any(isinstance(cause, TimeoutError) for cause in causes):
         return "no answer within the time-out"
-    if isinstance(error, smtplib.SMTPServerDisconnected | OSError):
+    if isinstance(error, smtplib.SMTPServerDisconnected):
         return "the connection broke"
-    return "the server said what is no SMTP"
+    if isinstance(error, smtplib.SMTPException | binascii.Error):  # the first are OSErrors too
+        return "the server said what is no SMTP"
+    return "the connection broke"

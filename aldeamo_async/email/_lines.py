@@ -44,7 +44,7 @@ class Lines:
     """Submits letters over up to ``max_connections`` lines."""
 
     def __init__(self, server: Server, max_connections: int) -> None:
-        self._server = server
+        self.server = server
         self._max = max_connections
         self._gate = Gate(max_connections)
         self._idle: deque[Line] = deque()
@@ -86,7 +86,7 @@ class Lines:
 
     async def _fresh(self, letter: Letter, timeouts: Timeouts, deadline: float) -> Answer:
         """Submit over a new line."""
-        server, sock = self._server, None
+        server, sock = self.server, None
         with anyio.CancelScope(deadline=deadline):
             sock = await connect(server.host, server.port, timeouts.connect)
         if sock is None:
@@ -144,25 +144,25 @@ async def _watched(line: Line, talk: Callable[[], Answer | None], deadline: floa
                 cut = True
                 line.cut()
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        with anyio.CancelScope(shield=True):
-            try:
-                # A thread of its own for each place, so that mail never waits for other work.
-                limiter = anyio.CapacityLimiter(1)
-                answer = await anyio.to_thread.run_sync(talk, limiter=limiter)
-            except Exception as error:  # noqa: BLE001 - raised below, outside of the group
-                failure = error
-            ended = True
-        group.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            with anyio.CancelScope(shield=True):
+                try:
+                    # A thread of its own for each place, so that mail never waits for other work.
+                    limiter = anyio.CapacityLimiter(1)
+                    answer = await anyio.to_thread.run_sync(talk, limiter=limiter)
+                except Exception as error:  # noqa: BLE001 - raised below, outside of the group
+                    failure = error
+                ended = True
+            group.cancel_scope.cancel()
+        if cut and not out_of_time:
+            await checkpoint_if_cancelled()
+    finally:
+        if cut and not out_of_time and line.end_was_sent and not isinstance(answer, Reply):
+            log.warning("SMTP submission was cut off: the e-mail may have been delivered")
     if failure is not None:
         raise failure
-    if not cut:
-        return answer
-    if not out_of_time:
-        if line.end_was_sent and not isinstance(answer, Reply):
-            log.warning("SMTP submission was cut off: the e-mail may have been delivered")
-        await checkpoint_if_cancelled()
-    if isinstance(answer, Unsent | MaybeSent):
+    if cut and isinstance(answer, Unsent | MaybeSent):
         return evolve(answer, reason=_OUT_OF_TIME, timed_out=True)
     return answer

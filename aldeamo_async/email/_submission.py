@@ -140,7 +140,7 @@ class Submission:
         began = anyio.current_time()
         timeouts = post.timeouts.within(self._deadline - began)
         answer = await post.lines.exchange(self._letter, timeouts, self._deadline)
-        finding = judge(answer, self._letter)
+        finding = judge(answer, self._letter, post.lines.server)
         if finding.verdict is Verdict.UNSENT:
             permit.release()
         if finding.crowded:

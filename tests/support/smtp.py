@@ -165,7 +165,10 @@ class MailServer:
     """A mail server that plays one script for each connection, the last one for all that follow."""
 
     def __init__(
-        self, *scripts: Callable[[Talk], None], tls: ssl.SSLContext | None = None, plain: bool = False
+        self,
+        *scripts: Callable[[Talk], None],
+        tls: ssl.SSLContext | None = None,
+        plain: bool = False,
     ) -> None:
         self._scripts = scripts
         self.commands: list[str] = []
