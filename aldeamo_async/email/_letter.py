@@ -22,6 +22,7 @@ from .._models import Outgoing
 from .._redact import mask_id, mask_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
 CHANNEL: Final = "email"
@@ -55,7 +56,7 @@ class OutgoingEmail(Outgoing):
         *,
         client_ref: str | None = None,
     ) -> None:
-        init = self.__attrs_init__  # pyright: ignore
+        init: Callable[..., None] = getattr(self, "__attrs_init__")  # noqa: B009 - attrs adds it
         init(CHANNEL, to, text, client_ref, subject, html)
 
     @property

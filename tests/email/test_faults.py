@@ -338,7 +338,7 @@ async def test_only_a_refusal_of_everybody_slows_everybody() -> None:
 async def test_nobody_listens() -> None:
     """A refused connection is not sent, names host and port, and costs the budget a retry."""
     async with client_of(free_port(), retry=TWICE) as client:
-        with pytest.raises(EmailNotSent, match="after 2 attempts.*no connection to 127") as caught:
+        with pytest.raises(EmailNotSent, match=r"after 2 attempts.*no connection to 127") as caught:
             await client.send(TO, SUBJECT, TEXT)
     assert caught.value.phase is Phase.CONNECT
 

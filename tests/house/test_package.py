@@ -25,7 +25,12 @@ RUNTIME = {"anyio", "attrs", "cattrs", "httpx", "tenacity"}
 ABSENT = ["click", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
 
 # Loaded by who asks for them; the programs among them are no libraries.
-LAZY = {"aldeamo_async.cli", "aldeamo_async.demo", "aldeamo_async.sandbox"}
+LAZY = {
+    "aldeamo_async.cli",
+    "aldeamo_async.demo",
+    "aldeamo_async.email",
+    "aldeamo_async.sandbox",
+}
 PROGRAMS = {"aldeamo_async.__main__", "aldeamo_async.cli", "aldeamo_async.demo"}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import threading
 import warnings
 from email import message_from_bytes
 from email.policy import default
@@ -89,7 +90,10 @@ def mailroom(*, implicit: bool = True, login: bool = True) -> Generator[tuple[in
         auth_required=login,
         **tls,
     )
-    controller.start()
+    # It tries its own port with a blocking connect: not in the event loop of a test.
+    starting = threading.Thread(target=controller.start)
+    starting.start()
+    starting.join()
     try:
         yield controller.port, room
     finally:
