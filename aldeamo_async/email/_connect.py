@@ -28,15 +28,14 @@ async def connect(host: str, port: int, timeout: float | None) -> socket.socket 
     reason = "no address"
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)
-        kept = False
         try:
             reason = await _reach(sock, address, timeout)
-            kept = not reason
-        finally:
-            if not kept:
-                sock.close()
-        if kept:
+        except BaseException:
+            sock.close()
+            raise
+        if not reason:
             return sock
+        sock.close()
     return Unsent(Phase.CONNECT, f"no connection to {host}:{port}: {reason}")
 
 

@@ -171,8 +171,13 @@ class Line(smtplib.SMTP):
             self.file.close()
         self.file = None
         self.esmtp_features = {}
+        self.sock.getpeername()  # fails where the other side is gone; the next line would leak then
+        secured = context.wrap_socket(
+            self.sock, server_hostname=self._host, do_handshake_on_connect=False
+        )
+        self.sock = secured
         try:
-            self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
+            secured.do_handshake()
         except ssl.SSLCertVerificationError as error:
             raise _Answered(
                 Insecure(f"the server's certificate is not valid here: {error.verify_message}")
@@ -227,8 +232,8 @@ class Line(smtplib.SMTP):
     # ── small parts ──
 
     def _patience(self, seconds: float | None) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(seconds)
+        assert self.sock is not None  # noqa: S101 - a line that lost it is not used again
+        self.sock.settimeout(seconds)
 
     def _said(self, reply: tuple[int, bytes]) -> Reply:
         return Reply(self._step, reply[0], reply[1].decode("utf-8", "replace"))

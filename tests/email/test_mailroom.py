@@ -56,7 +56,9 @@ async def test_html_alone_arrives() -> None:
     with mailroom(login=False) as (port, room):
         async with client_of(port, verify=authority_file()) as client:
             await client.send(TO, SUBJECT, "", "<p>Hola</p>")
-    assert room.messages[0].get_content_type() == "text/html"
+            with pytest.raises(UsageError, match="empty"):
+                await client.send(TO, SUBJECT, "")
+    assert [message.get_content_type() for message in room.messages] == ["text/html"]
 
 
 async def rows() -> AsyncIterator[OutgoingEmail]:

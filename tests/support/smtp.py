@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import socket
 import threading
 import warnings
 from email import message_from_bytes
@@ -156,6 +157,10 @@ class Talk:
         self.hear("250 ok")
         self.hear("250 ok")
         self.hear(answer)
+
+    def small_buffer(self) -> None:
+        """Take in little, so that a large message cannot be gone before the connection is."""
+        self.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
     def reset(self) -> None:
         self.connection.reset()
