@@ -22,6 +22,9 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow"]
 
+# Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
+SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
+
 # The wheel of this run, once it is built.
 BUILT: list[Path] = []
 
@@ -88,7 +91,12 @@ def tests(session: nox.Session) -> None:
     """The whole suite, at 100 % branch coverage."""
     session.install(build_wheel(session), *group("tests"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs, env=WHEEL_ENV)
+    suite = ["coverage", "run", "-m", "pytest"]
+    if session.posargs:
+        session.run(*suite, *session.posargs, env=WHEEL_ENV)
+    else:
+        session.run(*suite, *SIDE_BY_SIDE, "-m", "not alone", env=WHEEL_ENV)
+        session.run(*suite, "-m", "alone", env=WHEEL_ENV)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
 
@@ -100,7 +108,7 @@ def oldest(session: nox.Session) -> None:
     listed = [req for extra, needs in extras.items() if extra != "all" for req in needs]
     pins = lowest([*PROJECT["dependencies"], *listed])
     session.install(build_wheel(session), *pins, *group("tests"))
-    session.run("pytest", *QUICK, *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
@@ -109,7 +117,7 @@ def httpx2(session: nox.Session) -> None:
     session.install(build_wheel(session), *group("tests", "httpx2"))
     alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
     env = WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"}
-    session.run("pytest", *QUICK, *session.posargs, env=env)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=env)
 
 
 @nox.session

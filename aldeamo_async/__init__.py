@@ -2,47 +2,16 @@
 
 async with AsyncBotsClient(api_key="...") as client:
     receipt = await client.send("sms", "573000000001", "Hola")
+
+Importing the package loads nothing: a name loads what it stands for when it is first asked for.
 """
 
-from inspect import get_annotations, isclass
-from typing import get_type_hints
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
-from ._bulk import Outcomes
-from ._client import AsyncBotsClient
-from ._drift import Drift
-from ._errors import (
-    AldeamoError,
-    ApiError,
-    AuthError,
-    CampaignError,
-    DeadlineExceeded,
-    DeliveryUnknown,
-    NetworkError,
-    NoAnswer,
-    NotSent,
-    RateLimited,
-    UnexpectedResponse,
-    UsageError,
-)
-from ._evidence import Attempt, Evidence, Phase
-from ._models import (
-    Message,
-    Outcome,
-    Outgoing,
-    ReadChannel,
-    Receipt,
-    Rejected,
-    SendChannel,
-    Sent,
-    Unknown,
-    User,
-)
-from ._reading import Rows
-from ._retry import RetryPolicy
-from ._settings import Dialect, Secret, Settings, Timeouts
-from ._stats import ClientStats
-from .campaigns import Campaign, LoadReport, RunReport, SendWindow
-from .limits import LimiterStats, Permit, RateLimiter, SharedTokenBucket, TokenBucket
+if TYPE_CHECKING:
+    from ._front import *
+    from .campaigns import Campaign, LoadReport, RunReport, SendWindow
 
 __version__ = "0.1.0"
 
@@ -91,20 +60,22 @@ __all__ = [
     "Unknown",
     "UsageError",
     "User",
+    "Watch",
+    "WatchCursor",
 ]
 
-
-def _settle() -> None:
-    """Let public classes show where users find them, in tracebacks and reprs.
-
-    Their annotations are resolved first: they are text, and name what only their own module knows.
-    """
-    for public in filter(isclass, map(globals().get, __all__)):
-        own = get_annotations(public)
-        hints = get_type_hints(public, include_extras=True) if own else {}
-        for name in own:
-            public.__annotations__[name] = hints[name]
-        public.__module__ = __name__
+_OF_CAMPAIGNS: Final = ("Campaign", "LoadReport", "RunReport", "SendWindow")
+_DOORS: Final = ("campaigns", "limits", "transports")
 
 
-_settle()
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        home = import_module(".campaigns" if name in _OF_CAMPAIGNS else "._front", __name__)
+        return globals().setdefault(name, getattr(home, name))
+    if name in _DOORS:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_DOORS})

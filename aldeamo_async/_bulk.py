@@ -18,6 +18,7 @@ import anyio
 from ._errors import UsageError
 from ._models import Outcome, Outgoing
 from ._order import Order
+from ._outbox import Outbox
 from ._source import END, End, Source, as_source
 from .limits import Permit, RateLimiter
 from .limits._take import still_wanted
@@ -62,6 +63,8 @@ class Outcomes:
         # Without a yield where nobody waits: the way of an unlimited run over a plain iterable.
         self._turn = anyio.Lock(fast_acquire=True)
         self._room = anyio.Event()
+        self._outbox = Outbox(concurrency)
+        self._left = False
         self._failure: Exception | None = None
         self._tasks: TaskGroup | None = None
         self.taken: int = 0
@@ -74,7 +77,6 @@ class Outcomes:
     async def __aenter__(self) -> Self:
         if self._tasks is not None:
             raise UsageError("These outcomes were opened before; call send_many again.")
-        self._put, self._get = anyio.create_memory_object_stream[Outcome](self._concurrency)
         self._tasks = await anyio.create_task_group().__aenter__()
         self._source.start(self._tasks)
         self._add_worker(self._tasks)
@@ -93,8 +95,8 @@ class Outcomes:
             # any group.
             await self._tasks.__aexit__(None, None, None)
         finally:
-            self._put.close()
-            self._get.close()
+            self._left = True
+            self._outbox.end()
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         return self
@@ -102,33 +104,15 @@ class Outcomes:
     async def __anext__(self) -> Outcome:
         if self._tasks is None:
             raise UsageError("Open the outcomes first: async with client.send_many(source) as ...")
-        try:
-            return await self._receive()
-        except anyio.EndOfStream:
-            failure, self._failure = self._failure, None
-        except anyio.ClosedResourceError:
-            failure = UsageError("These outcomes were left; read them inside their 'async with'.")
+        if self._left:
+            raise UsageError("These outcomes were left; read them inside their 'async with'.")
+        outcome = await self._outbox.get()
+        if outcome is not END:
+            return outcome
+        failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
         raise StopAsyncIteration
-
-    async def _receive(self) -> Outcome:
-        """Take the next outcome, without a yield where one is there.
-
-        A reader that yields for each one gets one in each round of the event loop, and then it is
-        the reader, not the network, that the workers wait for.
-        """
-        try:
-            return self._get.receive_nowait()
-        except anyio.WouldBlock:
-            return await self._get.receive()
-
-    async def _hand_on(self, outcome: Outcome) -> None:
-        """Give an outcome to the reader, without a yield where there is room."""
-        try:
-            self._put.send_nowait(outcome)
-        except anyio.WouldBlock:
-            await self._put.send(outcome)
 
     def _add_worker(self, tasks: TaskGroup) -> None:
         """Add a worker as long as there may be work for it."""
@@ -148,7 +132,7 @@ class Outcomes:
         finally:
             self._working -= 1
             if self._working == 0:
-                self._put.close()
+                self._outbox.end()
 
     def _fail(self, error: Exception) -> None:
         """Keep the first error that no outcome can carry, and take nothing more."""
@@ -193,7 +177,7 @@ class Outcomes:
         except Exception as error:  # noqa: BLE001 - as in _work; those held back still go
             self._fail(error)
         else:
-            await self._hand_on(outcome)
+            await self._outbox.put(outcome)
 
 
 def _whole(count: Any) -> int:

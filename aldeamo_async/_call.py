@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from ._codec import Codec
 from ._errors import DeadlineExceeded, UsageError
 from ._evidence import Attempt, Phase
+from ._observer import CallRecord, Observer, tell
 from ._retry import RetryBudget, RetryPolicy, Verdict, may_repeat, retry_from
 from ._settings import Settings
 from ._wire import Finding, Transport, Unsent, WireRequest, decipher, unsent
@@ -47,6 +48,7 @@ class Engine:
     limiter: RateLimiter
     budget: RetryBudget
     tally: Tally = field(factory=Tally)
+    observer: Observer | None = None
 
 
 @frozen
@@ -113,6 +115,8 @@ class Call:
             self._engine.budget.refund()
         elif finding.timed_out:
             self.out_of_time = finding.phase
+        if self._engine.observer is not None:
+            self._tell(self._engine.observer, finding.verdict)
         return finding
 
     async def _again(self, first: Finding) -> Finding:
@@ -175,6 +179,17 @@ class Call:
                 attempt.number,
                 finding.verdict,
                 finding.reason,
+                extra={
+                    "call": self.name,
+                    "attempt": attempt.number,
+                    "evidence": str(attempt.evidence),
+                    "phase": str(attempt.phase),
+                    "verdict": str(finding.verdict),
+                    "status": attempt.status,
+                    "waited": attempt.waited,
+                    "took": attempt.took,
+                    "retry_after": attempt.retry_after,
+                },
             )
         return finding
 
@@ -183,5 +198,26 @@ class Call:
         self._engine.tally.cancelled += 1
         if self._on_wire and self._is_send:
             log.warning(
-                "%s was cut off on the wire: the message may have been delivered", self.name
+                "%s was cut off on the wire: the message may have been delivered",
+                self.name,
+                extra={
+                    "call": self.name,
+                    "attempt": len(self.attempts) + 1,
+                    "verdict": "cancelled",
+                },
             )
+        if self._engine.observer is not None:
+            self._tell(self._engine.observer, "cancelled")
+
+    def _tell(self, observer: Observer, verdict: str) -> None:
+        """Tell an observer how the call ended; nothing private goes with it."""
+        settings = self._terms.settings
+        record = CallRecord(
+            call=self.name,
+            channel=dict(self._request.params).get("channel", ""),
+            base_url=settings.dialect.base_url,
+            verdict=str(verdict),
+            seconds=anyio.current_time() - self._deadline + settings.deadline,
+            attempts=tuple(self.attempts),
+        )
+        tell(observer.ended, record)

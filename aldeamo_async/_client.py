@@ -8,6 +8,7 @@ its client.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
 
 from attrs import evolve
@@ -19,17 +20,22 @@ from ._drift import Drift
 from ._errors import UsageError
 from ._home import ClientHome
 from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
+from ._observer import Observer, tell
 from ._outcomes import send
 from ._reading import Rows, read_all
 from ._retry import RetryBudget, RetryPolicy
 from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings, Timeouts
-from ._stats import ClientStats, stats_of
+from ._stats import ClientStats, look_at, stats_of
+from ._watch import Pace, Watch, WatchCursor, check_client_ids, engine_for_watch
 from ._wire import messages_request, users_request
 from .limits import Permit, RateLimiter, TokenBucket
+from .limits._observed import ObservedLimiter
 from .transports import as_transport
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable
+    from datetime import datetime
     from types import TracebackType
 
     from ._source import Source
@@ -62,6 +68,8 @@ class AsyncBotsClient:
         verify: ``True``, a path to CA certificates, or an ``ssl.SSLContext`` (TLS 1.2 at least).
         proxy: the proxy's URL; by default the environment decides, unless ``trust_env`` is
             ``False``.
+        observer: who is told what becomes of each call, such as
+            ``aldeamo_async.telemetry.OpenTelemetry()``.
 
     Raises:
         UsageError: a setting that cannot work, at once.
@@ -84,6 +92,7 @@ class AsyncBotsClient:
         verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
         proxy: str | None = None,
         trust_env: bool | None = None,
+        observer: Observer | None = None,
     ) -> None:
         dialect = Dialect() if dialect is None else _checked("dialect", dialect, Dialect)
         if base_url is not None:
@@ -99,7 +108,12 @@ class AsyncBotsClient:
         )
         self._drift = Drift()
         self._terms = Terms(settings, policy, Codec(dialect, self._drift))
-        self._engine = Engine(carrier, _as_limiter(limiter, policy), RetryBudget(policy))
+        pace = _as_limiter(limiter, policy)
+        if observer is not None:
+            pace = ObservedLimiter(pace, _checked("observer", observer, Observer))
+        self._engine = Engine(carrier, pace, RetryBudget(policy), observer=observer)
+        if observer is not None:
+            tell(observer.joined, look_at(self._engine))
         self._home = ClientHome()
 
     @classmethod
@@ -159,6 +173,52 @@ class AsyncBotsClient:
             channel, client_id, self._settings.dialect, self._settings.api_key
         )
         return Rows(self._engine, self._terms, request, Message)
+
+    def watch(
+        self,
+        channel: ReadChannel | str,
+        client_ids: Iterable[str | int] | None = None,
+        since: WatchCursor | datetime | None = None,
+        *,
+        every: float = 5.0,
+        idle_max: float | None = None,
+        jitter: float = 0.1,
+    ) -> Watch:
+        """Watch a channel for new messages, each handed out once; the API has no webhook.
+
+        Use it as ``async with client.watch("whatsapp") as messages:`` and iterate over
+        ``messages``. Each round reads the users, and then the messages of those whose
+        ``last_active`` has moved: one request at a time, behind the sends of the same limiter.
+
+        Args:
+            channel: a channel that can be read.
+            client_ids: the ``User.user_id`` of those to watch; by default all.
+            since: ``messages.cursor`` of an earlier watch, a time (aware), or ``None`` for what
+                comes after the ``async with`` is entered; that takes a read of each client that was
+                active in the last day.
+            every: seconds between two rounds while messages come.
+            idle_max: seconds between two rounds when nothing has come for long; by default 60.
+            jitter: the part of an interval by which it varies.
+
+        Raises:
+            UsageError: an argument that cannot work, at once.
+
+        Opening raises as ``users`` does; so does an iteration until the first list has come. Later
+        on a read that fails is tried again by itself, and only a refused key (``AuthError``) or ten
+        lists of users in a row that failed are raised; iterating again goes on.
+        """
+        self._home.enter()
+        request = users_request(channel, self._settings.dialect, self._settings.api_key)
+        own = self.with_options()
+        own._engine = engine_for_watch(self._engine, self._terms)
+        return Watch(
+            partial(own.iter_users, channel),
+            partial(own.messages, channel),
+            dict(request.params)["channel"],
+            check_client_ids(client_ids),
+            since,
+            Pace(every, idle_max, jitter),
+        )
 
     # ── sending ──
 

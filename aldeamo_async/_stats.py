@@ -5,6 +5,7 @@ Rule: a look is cheap, changes nothing, and gives plain values that pickle.
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -13,6 +14,8 @@ from .limits import LimiterStats
 from .transports import LaneStats, LaneTransport, PyreqwestTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._call import Engine
 
 
@@ -52,3 +55,14 @@ def stats_of(engine: Engine) -> ClientStats:
         limiter=engine.limiter.snapshot(),
         lanes=carrier.stats() if isinstance(carrier, LaneTransport | PyreqwestTransport) else None,
     )
+
+
+def look_at(engine: Engine) -> Callable[[], ClientStats | None]:
+    """Return a look that does not keep the engine alive, and is ``None`` once it is gone."""
+    weak = weakref.ref(engine)
+
+    def look() -> ClientStats | None:
+        living = weak()
+        return None if living is None else stats_of(living)
+
+    return look

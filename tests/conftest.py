@@ -40,6 +40,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a worker of pytest-xdist collected to the process that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["matrices"] = [matrix.cells for matrix in MATRICES]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker collected; one that crashed has nothing."""
+    for matrix, cells in zip(MATRICES, node.workeroutput.get("matrices", ()), strict=False):
+        matrix.add(cells)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the transports and the client made of each fault."""
     for line in (line for matrix in MATRICES for line in matrix.lines()):

@@ -145,7 +145,9 @@ def check_channel(
     if not isinstance(channel, str) or not channel:
         raise UsageError(f"A channel is text or an enum member, not {type(channel).__name__}.")
     name = str.__str__(channel)  # of a caller's own enum as well, whose str() is another text
-    if name in _DOCUMENTED[documented] or (dialect.allow_undocumented_channels and name.isprintable()):
+    if name in _DOCUMENTED[documented] or (
+        dialect.allow_undocumented_channels and name.isprintable()
+    ):
         return name
     verb = "read from" if documented is ReadChannel else "send to"
     raise UsageError(

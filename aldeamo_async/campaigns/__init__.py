@@ -8,14 +8,29 @@ Law: a durable mark comes before every send; the ledger, not the process, knows 
 stands.
 """
 
+from .._settle import settle
 from ._campaign import Campaign
 from ._ledger import Ledger
 from ._memory import MemoryLedger
-from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State
+from ._nouns import (
+    Added,
+    Aside,
+    Counts,
+    Entry,
+    Fleet,
+    Job,
+    Line,
+    Resolution,
+    Result,
+    State,
+    Worker,
+    span_of,
+)
 from ._postgres import PostgresLedger
 from ._report import (
     BadRow,
     CampaignStatus,
+    ChunkReport,
     LoadReport,
     PhaseTime,
     Progress,
@@ -31,8 +46,10 @@ __all__ = [
     "BadRow",
     "Campaign",
     "CampaignStatus",
+    "ChunkReport",
     "Counts",
     "Entry",
+    "Fleet",
     "Job",
     "Ledger",
     "Line",
@@ -48,4 +65,8 @@ __all__ = [
     "SendWindow",
     "SqliteLedger",
     "State",
+    "Worker",
+    "span_of",
 ]
+
+settle(Campaign, LoadReport, RunReport, SendWindow)

@@ -7,7 +7,6 @@ Rule 2: what may have gone out is never sent again unless you say so.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, NoReturn, Self
@@ -17,14 +16,16 @@ from attrs import evolve
 from .._client import AsyncBotsClient, engine_of
 from .._errors import UsageError
 from .._files import Format, Template
+from ._chunk import check_chunk
 from ._export import export
 from ._load import EntryMaker, Rows, batches, source_name
-from ._nouns import Entry, Resolution, Result
+from ._nouns import Entry, Resolution
 from ._postgres import PostgresLedger
 from ._postgres_url import SCHEMES
 from ._report import (
     BadRow,
     CampaignStatus,
+    ChunkReport,
     LoadReport,
     Progress,
     ResolveReport,
@@ -32,7 +33,8 @@ from ._report import (
     status_of,
 )
 from ._resolve import LookUp, resolve
-from ._run import Rules, Run
+from ._run import Rules
+from ._runner import Runner
 from ._sqlite import SqliteLedger
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 _SQLITE: Final = "sqlite:///"
 _BAD_ROWS_KEPT: Final = 1_000  # of a report; an export has all of them
+_CHUNKS_AT_ONCE: Final = 10_000
 _NOBODY: Final = "opening"  # a token that marks nothing
 
 
@@ -85,8 +88,7 @@ class Campaign:
         self._clock = clock
         self._is_open = False
         self._taken_over = 0
-        self._run: Run | None = None
-        self._unrecorded: list[tuple[str, Result]] = []
+        self._runner = Runner(ledger, client)
 
     @classmethod
     def open(
@@ -122,6 +124,7 @@ class Campaign:
         trace: TracebackType | None,
     ) -> None:
         self._is_open = False
+        await self._runner.aclose()
         await self._ledger.aclose()
 
     def __reduce__(self) -> NoReturn:
@@ -131,7 +134,7 @@ class Campaign:
         )
 
     def __repr__(self) -> str:
-        state = "running" if self._run else "open" if self._is_open else "closed"
+        state = "running" if self._runner.is_running else "open" if self._is_open else "closed"
         return f"Campaign({self._ledger!r}, {state})"
 
     # ── loading ───────────────────────────────────────────────────────────────────────────────────
@@ -216,11 +219,6 @@ class Campaign:
             CampaignError: the ledger cannot be written; nothing was sent without its mark.
         """
         self._check_open()
-        engine, terms = engine_of(self._client)
-        if self._run is not None:
-            raise UsageError(
-                "This campaign is running already; its run() must end before the next."
-            )
         rules = Rules(
             concurrency=concurrency,
             ordered=ordered,
@@ -230,41 +228,86 @@ class Campaign:
             max_attempts=max_attempts,
             clock=self._clock,
         )
-        gone = partial(_is_gone, self._client)
-        self._run = Run(engine, terms, self._ledger, rules, gone, self._unrecorded)
-        try:
-            await self._record_late()
-            report = await self._run.run()
-            found, self._taken_over = self._taken_over, 0
-            return evolve(report, taken_over=report.taken_over + found)
-        finally:
-            self._run = None
+        report = await self._runner.run(rules)
+        found, self._taken_over = self._taken_over, 0
+        return evolve(report, taken_over=report.taken_over + found)
 
-    async def _record_late(self) -> None:
-        """Write down the results that an earlier run could not, for want of space."""
-        while self._unrecorded:
-            await self._ledger.record(*self._unrecorded[-1])
-            self._unrecorded.pop()
+    async def chunks(self) -> list[int]:
+        """Return the chunks that have something to send: slices of up to 500 messages, numbered
+        from 1, which never change.
+
+        Hand the numbers to an engine of your own, whose workers call ``run_chunk`` with them.
+        """
+        self._check_open()
+        found: list[int] = []
+        while page := await self._ledger.chunks(found[-1] if found else 0, _CHUNKS_AT_ONCE):
+            found += page
+        return found
+
+    async def run_chunk(
+        self,
+        chunk: int,
+        *,
+        concurrency: int = 200,
+        window: SendWindow | None = None,
+        max_attempts: int = 25,
+    ) -> ChunkReport:
+        """Send what is due of one chunk and held by nobody else; safe to call again, at any time,
+        from anywhere.
+
+        Called twice, by two machines at once, after a kill or by a process that slept through its
+        lease: no message is sent twice, for the ledger decides who sends it. What is refused for
+        now is put off; call again in ``report.next_due`` seconds, until that is ``None``.
+
+        Several chunks may be worked on at once in one process; ``concurrency`` is the number of
+        messages in flight over all of them. Outside of ``window`` nothing is started or held.
+
+        Raises:
+            UsageError: settings that cannot work, a ``run()`` at the same time, or a closed client.
+            CampaignError: the ledger cannot be written; nothing was sent without its mark. Call
+                again later.
+        """
+        self._check_open()
+        check_chunk(chunk)
+        rules = Rules(
+            concurrency=concurrency, window=window, max_attempts=max_attempts, clock=self._clock
+        )
+        return await self._runner.run_chunk(chunk, rules)
 
     def stop(self, reason: str = "stop() was called") -> None:
         """End a run early: nothing more is started, what is in flight is finished and recorded.
 
         Call it in the event loop; without a run it does nothing.
         """
-        if self._run is not None:
-            self._run.stop(reason)
+        self._runner.stop(reason)
 
     @property
     def progress(self) -> Progress | None:
-        """The numbers of the present run; ``None`` when there is none."""
-        return None if self._run is None else self._run.progress
+        """The numbers of the present ``run()``, else of all ``run_chunk()`` so far; ``None`` when
+        there were none."""
+        return self._runner.progress
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, for engines of your own."""
+        return self._ledger
+
+    async def beat(self) -> None:
+        """Tell the ledger that this process lives, if its last beat is some seconds old.
+
+        ``run()`` and ``run_chunk()`` do so by themselves; a worker without work calls this now
+        and then, so that ``status()`` shows it.
+        """
+        self._check_open()
+        await self._runner.beat()
 
     # ── looking, and settling what is unknown ─────────────────────────────────────────────────────
 
     async def status(self) -> CampaignStatus:
-        """Count messages by state and reason."""
+        """Count messages by state and reason, and see who works on them."""
         self._check_open()
-        return status_of(await self._ledger.counts(), await self._ledger.next_due())
+        ledger = self._ledger
+        return status_of(await ledger.counts(), await ledger.next_due(), await ledger.fleet())
 
     async def export(
         self,
@@ -296,7 +339,7 @@ class Campaign:
             UsageError: a decision that is none of these, or a run is under way.
         """
         self._check_open()
-        if self._run is not None:
+        if self._runner.is_running:
             raise UsageError(
                 "This campaign is running; settle what is unknown when its run() has ended."
             )
@@ -314,11 +357,3 @@ def _conflict(entry: Entry) -> BadRow:
         entry.line,
         f"its client_ref {entry.client_ref!r} belongs to another message of this campaign",
     )
-
-
-def _is_gone(client: AsyncBotsClient) -> bool:
-    try:
-        engine_of(client)
-    except UsageError:
-        return True
-    return False

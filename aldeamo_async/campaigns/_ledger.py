@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._nouns import Added, Counts, Entry, Job, Line, Resolution, Result
+    from ._nouns import Added, Counts, Entry, Fleet, Job, Line, Resolution, Result
 
 
 @runtime_checkable
@@ -32,6 +32,11 @@ class Ledger(Protocol):
 
     Every method raises ``CampaignError`` where the ledger cannot be read or written.
     """
+
+    @property
+    def lease(self) -> float:
+        """Seconds that a claim holds without ``renew``; infinite where it ends with its process."""
+        ...
 
     async def open(self) -> None:
         """Make the ledger ready; raise ``CampaignError`` if another process holds it or it is none
@@ -50,12 +55,18 @@ class Ledger(Protocol):
         """
         ...
 
-    async def claim(self, token: str, limit: int) -> Sequence[Job]:
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
         """Lease up to ``limit`` pending messages that are due, in the order of the input; none is
         an empty list.
 
-        The lease holds 30 s, and longer with ``renew``.
+        With ``chunk`` they are messages of that chunk (see ``span_of``). The lease holds ``lease``
+        seconds, and longer with ``renew``.
         """
+        ...
+
+    async def chunks(self, after: int, limit: int) -> Sequence[int]:
+        """Return the next chunks with a number above ``after`` that have a pending message which
+        nobody holds."""
         ...
 
     async def renew(self, token: str) -> bool:
@@ -89,9 +100,9 @@ class Ledger(Protocol):
         were."""
         ...
 
-    async def next_due(self) -> float | None:
-        """Return the seconds until something pending can be claimed, or ``None`` when nothing is
-        pending."""
+    async def next_due(self, chunk: int | None = None) -> float | None:
+        """Return the seconds until something pending (of that chunk) can be claimed, or ``None``
+        when nothing is pending."""
         ...
 
     async def counts(self) -> Counts:
@@ -111,4 +122,16 @@ class Ledger(Protocol):
 
         ``HOLD`` changes nothing and counts them.
         """
+        ...
+
+    async def beat(self, worker: str, recorded: int) -> None:
+        """Note that a worker lives, and how many messages it has recorded since it began."""
+        ...
+
+    async def leave(self, worker: str) -> None:
+        """Strike a worker off: it has ended in order."""
+        ...
+
+    async def fleet(self) -> Fleet:
+        """Return the workers by name, and the leases that hold now."""
         ...

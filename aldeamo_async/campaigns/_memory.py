@@ -20,13 +20,16 @@ from ._nouns import (
     Aside,
     Counts,
     Entry,
+    Fleet,
     Job,
     Line,
     Resolution,
     Result,
     State,
     by_state,
+    chunk_of,
 )
+from ._roll import Roll
 from ._words import ASSUMED, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -66,6 +69,12 @@ class MemoryLedger:
         self._refs: dict[str, int] = {}
         self._aside: dict[tuple[str, int, str], Line] = {}
         self._last = 0
+        self._roll = Roll(clock, lease)
+
+    @property
+    def lease(self) -> float:
+        """See ``Ledger.lease``."""
+        return self._lease
 
     def __repr__(self) -> str:
         return f"MemoryLedger({len(self._rows)} messages)"
@@ -110,16 +119,28 @@ class MemoryLedger:
         place = (line.source, line.line, line.client_ref)
         self._aside.setdefault(place, evolve(line, state=kind, detail=problem))
 
-    async def claim(self, token: str, limit: int) -> Sequence[Job]:
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
         """See ``Ledger.claim``."""
         await checkpoint()
         now = self._clock()
         jobs: list[Job] = []
-        for number, row in self._rows.items():
+        for row in self._of(chunk):
             if len(jobs) < limit and self._free(row, now) and row.not_before <= now:
                 row.held_by, row.held_until = token, now + self._lease
-                jobs.append(Job(number, _outgoing(row.line), row.line.attempts))
+                jobs.append(Job(row.line.id, _outgoing(row.line), row.line.attempts))
         return jobs
+
+    async def chunks(self, after: int, limit: int) -> Sequence[int]:
+        """See ``Ledger.chunks``."""
+        await checkpoint()
+        now = self._clock()
+        found = {chunk_of(row.line.id) for row in self._of(None) if self._free(row, now)}
+        return sorted(chunk for chunk in found if chunk > after)[:limit]
+
+    def _of(self, chunk: int | None) -> list[_Row]:
+        """Return the messages of a chunk, or all."""
+        rows = self._rows.items()
+        return [row for number, row in rows if chunk is None or chunk_of(number) == chunk]
 
     def _free(self, row: _Row, now: float) -> bool:
         """Tell whether a message is pending and nobody's."""
@@ -193,13 +214,13 @@ class MemoryLedger:
             row.line = evolve(row.line, state=State.UNKNOWN, reason=INTERRUPTED, updated=now)
         return len(left)
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, chunk: int | None = None) -> float | None:
         """See ``Ledger.next_due``."""
         await checkpoint()
         now = self._clock()
         waits = [
             max(row.not_before, row.held_until if row.held_by else 0.0) - now
-            for row in self._rows.values()
+            for row in self._of(chunk)
             if row.line.state is State.PENDING
         ]
         return max(0.0, min(waits)) if waits else None
@@ -242,6 +263,23 @@ class MemoryLedger:
             else:
                 row.line = evolve(row.line, state=State.SENT, reason=ASSUMED)
         return len(chosen)
+
+    async def beat(self, worker: str, recorded: int) -> None:
+        """See ``Ledger.beat``."""
+        await checkpoint()
+        self._roll.beat(worker, recorded)
+
+    async def leave(self, worker: str) -> None:
+        """See ``Ledger.leave``."""
+        await checkpoint()
+        self._roll.leave(worker)
+
+    async def fleet(self) -> Fleet:
+        """See ``Ledger.fleet``."""
+        await checkpoint()
+        now = self._clock()
+        held = [row.held_by for row in self._rows.values() if row.held_by and row.held_until > now]
+        return Fleet(self._roll.workers(), len(held), len(set(held)))
 
     def _unknown(self, messages: Sequence[int] | None) -> list[_Row]:
         return [

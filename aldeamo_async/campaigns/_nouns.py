@@ -7,11 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Final
 
 from attrs import field, frozen
 
 from .._models import Outgoing
 from .._redact import mask_id, mask_text
+
+# Messages of one chunk, and of one claim: some tenths of a second of work, so that a claim costs a
+# message next to nothing, and a death leaves little to wait for.
+CHUNK: Final = 500
+
+
+def span_of(chunk: int) -> tuple[int, int]:
+    """Return the first and the last number that a message of a chunk can have; chunks are numbered
+    from 1.
+
+    What the ledger counted without adding it (rows kept aside, duplicates) leaves gaps, so a chunk
+    has up to 500 messages, and always the same ones.
+    """
+    return (chunk - 1) * CHUNK + 1, chunk * CHUNK
+
+
+def chunk_of(message: int) -> int:
+    """Return the chunk that a message belongs to."""
+    return (message - 1) // CHUNK + 1
 
 
 class State(StrEnum):
@@ -132,6 +152,31 @@ class Counts:
     def total(self) -> int:
         """All messages."""
         return sum(self.states.values())
+
+
+@frozen
+class Worker:
+    """A process that works on the campaign, as the ledger last heard of it.
+
+    ``name`` is its host, its process id, and a random ending. ``alive``: its last beat is younger
+    than a lease; ``beat`` is the age of that beat in seconds. ``recorded`` messages need no
+    further try; ``rate`` is how many a second between its last two beats.
+    """
+
+    name: str
+    alive: bool
+    beat: float
+    recorded: int
+    rate: float
+
+
+@frozen
+class Fleet:
+    """Who works on a campaign, and how many messages are leased, by how many runs."""
+
+    workers: tuple[Worker, ...] = ()
+    leased: int = 0
+    leases: int = 0
 
 
 def by_state(reasons: Iterable[tuple[State, str, int]]) -> dict[State, dict[str, int]]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from .._errors import CampaignError, UsageError
+from . import _postgres_fleet as fleets
 from . import _postgres_leases as leases
 from . import _postgres_rows as rows
 from ._commit import GroupCommit
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
 
-    from ._nouns import Added, Counts, Entry, Job, Line, Resolution, Result
+    from ._nouns import Added, Counts, Entry, Fleet, Job, Line, Resolution, Result
     from ._postgres_link import Link
 
     # What is done with the connection of a campaign of that number.
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     Do: TypeAlias = Callable[[Link], Any]
 
 T = TypeVar("T")
-
-LEASE_SECONDS: Final = 30.0  # three heartbeats
 
 
 class _Mark(NamedTuple):
@@ -59,17 +58,17 @@ class PostgresLedger:
     Args:
         url: ``postgresql://user:password@host/database?campaign=promo``. Without ``campaign`` it
             is the one called ``default``. ``patience`` is the number of seconds for which a server
-            that is away is waited for, 600 by default; all else is libpq's.
-        lease: seconds after which a run that gives no sign of life may be taken over; the same for
-            all runs of a campaign.
+            that is away is waited for, 600 by default; ``lease`` those after which a run that gives
+            no sign of life may be taken over, 30 by default; all else is libpq's.
+        lease: the same as in the URL; it must be the same for all runs of a campaign.
 
     Raises:
         UsageError: psycopg is not installed, or the URL cannot be read.
     """
 
-    def __init__(self, url: str, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, url: str, *, lease: float | None = None) -> None:
         self._address = parse(url)
-        self._lease = lease
+        self._lease = self._address.lease if lease is None else lease
         self._campaign: int | None = None
         self._turn = random.getrandbits(30)
         self._found_dead = 0  # unknown messages of dead runs that a claim came upon
@@ -87,6 +86,11 @@ class PostgresLedger:
         self._report_link = link.Link(self._address, self._outage, link.WHOLE)
         self._runs = GroupCommit["_Mark | _Record | Do"](self._apply)
         self._reports = GroupCommit["Do"](self._apply_reports)
+
+    @property
+    def lease(self) -> float:
+        """See ``Ledger.lease``."""
+        return self._lease
 
     def __repr__(self) -> str:
         state = "closed" if self._campaign is None else "open"
@@ -115,13 +119,13 @@ class PostgresLedger:
         """See ``Ledger.record``."""
         await self._runs.submit(_Record(token, result))
 
-    async def claim(self, token: str, limit: int) -> Sequence[Job]:
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
         """See ``Ledger.claim``; what dead runs held is free."""
         turn = self._next_turn()
 
         def work(connection: Connection[TupleRow], campaign: int) -> list[Job]:
             self._found_dead += leases.take_over(connection, campaign, token, self._lease)
-            claim = Claim(connection, campaign, turn)
+            claim = Claim(connection, campaign, turn, chunk)
             return claim.take(token, self._worker, self._lease, limit)
 
         return await self._run(work, whole=True)
@@ -146,9 +150,27 @@ class PostgresLedger:
         before, self._found_dead = self._found_dead, 0
         return before + found
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, chunk: int | None = None) -> float | None:
         """See ``Ledger.next_due``."""
-        return await self._run(lambda on, campaign: leases.next_due(on, campaign, self._lease))
+        return await self._run(
+            lambda on, campaign: leases.next_due(on, campaign, self._lease, fleets.span(chunk))
+        )
+
+    async def chunks(self, after: int, limit: int) -> Sequence[int]:
+        """See ``Ledger.chunks``."""
+        return await self._run(lambda on, campaign: fleets.chunks(on, campaign, after, limit))
+
+    async def beat(self, worker: str, recorded: int) -> None:
+        """See ``Ledger.beat``."""
+        await self._run(lambda on, campaign: fleets.beat(on, campaign, worker, recorded))
+
+    async def leave(self, worker: str) -> None:
+        """See ``Ledger.leave``."""
+        await self._run(lambda on, campaign: fleets.leave(on, campaign, worker))
+
+    async def fleet(self) -> Fleet:
+        """See ``Ledger.fleet``."""
+        return await self._report(lambda on, campaign: fleets.fleet(on, campaign, self._lease))
 
     # ── of the whole ──────────────────────────────────────────────────────────────────────────────
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._models import Outgoing
 from ._nouns import Job
+from ._postgres_fleet import span
 from ._postgres_leases import drop_spent, the_row
 from ._postgres_text import given
 
@@ -30,7 +31,7 @@ _UNDO: Final = "UPDATE slice SET run = NULL, turn = NULL WHERE run = %s AND turn
 _FREE: Final = """
 SELECT lo, hi, again FROM slice
 WHERE campaign = %s AND run IS NULL AND due <= (SELECT clock_timestamp())
-ORDER BY lo LIMIT %s FOR UPDATE SKIP LOCKED
+AND lo BETWEEN %s AND %s ORDER BY lo LIMIT %s FOR UPDATE SKIP LOCKED
 """
 _COLUMNS: Final = "message.id, message.channel, message.client_id, message.text, message.client_ref"
 _FRESH: Final = f"""
@@ -59,10 +60,13 @@ _INSERT_HELD: Final = "INSERT INTO slice (campaign, lo, hi, run, turn) VALUES (%
 class Claim:
     """One claim of one run, in the caller's transaction."""
 
-    def __init__(self, connection: Connection[TupleRow], campaign: int, turn: int) -> None:
+    def __init__(
+        self, connection: Connection[TupleRow], campaign: int, turn: int, chunk: int | None
+    ) -> None:
         self._connection = connection
         self._campaign = campaign
         self._turn = turn
+        self._span = span(chunk)
         self._run = 0
 
     def take(self, token: str, worker: str, lease: float, limit: int) -> list[Job]:
@@ -77,7 +81,9 @@ class Claim:
         return jobs
 
     def _free(self) -> list[tuple[int, int, bool]]:
-        return self._connection.execute(_FREE, (self._campaign, _SLICES_AT_ONCE)).fetchall()
+        return self._connection.execute(
+            _FREE, (self._campaign, *self._span, _SLICES_AT_ONCE)
+        ).fetchall()
 
     def _fill(self, slices: list[tuple[int, int, bool]], limit: int) -> list[Job]:
         """Take messages from slices one after the other; drop the slices that have none."""

@@ -140,6 +140,12 @@ UPDATE slice SET run = NULL, turn = NULL WHERE run = %s AND NOT (again AND EXIST
     AND fate.state = 1
 ))
 """
+# A run that holds nothing any more is over; of the others a takeover must find what they marked.
+_END: Final = """
+UPDATE run SET over = clock_timestamp() WHERE id = %s AND NOT EXISTS (
+    SELECT FROM slice WHERE slice.run = run.id
+)
+"""
 
 
 def release(connection: Connection[TupleRow], campaign: int, token: str) -> None:
@@ -148,6 +154,7 @@ def release(connection: Connection[TupleRow], campaign: int, token: str) -> None
         drop_spent(connection, [run])
         connection.execute(_KEEP_MARKED, (run,))
         connection.execute(_RELEASE, (run,))
+        connection.execute(_END, (run,))
 
 
 # `OFFSET 0` keeps the planner from joining all slices with all messages: each slice is looked into
@@ -162,7 +169,8 @@ EXISTS (
 )
 """
 _DUE_NOW: Final = f"""
-SELECT FROM slice WHERE campaign = %s AND run IS NULL AND due <= (SELECT clock_timestamp())
+SELECT FROM slice WHERE campaign = %s AND lo BETWEEN %s AND %s AND run IS NULL
+AND due <= (SELECT clock_timestamp())
 AND {_PENDING} LIMIT 1
 """
 _NEXT_DUE: Final = f"""
@@ -171,14 +179,16 @@ SELECT extract(epoch FROM min(CASE
     ELSE greatest(run.lease_until, pg_postmaster_start_time() + %s * interval '1 second', now)
 END - now))::float8
 FROM clock_timestamp() AS now, slice LEFT JOIN run ON run.id = slice.run
-WHERE slice.campaign = %s AND {_PENDING}
+WHERE slice.campaign = %s AND slice.lo BETWEEN %s AND %s AND {_PENDING}
 """  # noqa: S608 - text from above
 
 
-def next_due(connection: Connection[TupleRow], campaign: int, lease: float) -> float | None:
-    """Return the seconds until something pending is free and due, ``None`` when nothing is
-    pending."""
-    if connection.execute(_DUE_NOW, (campaign,)).fetchone() is not None:
+def next_due(
+    connection: Connection[TupleRow], campaign: int, lease: float, span: tuple[int, int]
+) -> float | None:
+    """Return the seconds until something pending between two ids is free and due, ``None`` when
+    nothing there is pending."""
+    if connection.execute(_DUE_NOW, (campaign, *span)).fetchone() is not None:
         return 0.0
-    (wait,) = the_row(connection.execute(_NEXT_DUE, (lease, campaign)))
+    (wait,) = the_row(connection.execute(_NEXT_DUE, (lease, campaign, *span)))
     return None if wait is None else float(wait)

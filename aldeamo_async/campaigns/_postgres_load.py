@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._redact import mask_id
 from ._nouns import Added, Aside, Entry
+from ._postgres_fleet import cuts
 from ._postgres_leases import the_row
 from ._postgres_text import ref_key, stored
 
@@ -57,7 +58,10 @@ SELECT %s, %s, id, line, ref_key, kind, client_ref, channel, client_id, text, pr
 FROM aldeamo_batch WHERE kind IS NOT NULL ORDER BY id
 ON CONFLICT (campaign, source, line, ref_key) DO NOTHING
 """
-_SLICE: Final = "INSERT INTO slice (campaign, lo, hi) VALUES (%s, %s, %s)"
+_SLICES: Final = """
+INSERT INTO slice (campaign, lo, hi) SELECT %s, lo, hi
+FROM unnest(%s::bigint[], %s::bigint[]) AS cut (lo, hi)
+"""
 _GROW: Final = """
 UPDATE campaign SET last = %s, total = total + %s, turn = %s, added = %s WHERE id = %s
 """
@@ -86,7 +90,9 @@ def add(
     if new < len(entries):
         connection.execute(_ASIDE, (campaign, origin))
     if new:
-        connection.execute(_SLICE, (campaign, last + 1, last + len(entries)))
+        slices = cuts(last + 1, last + len(entries))
+        lows, highs = map(list, zip(*slices, strict=True))
+        connection.execute(_SLICES, (campaign, lows, highs))
     # In a second try, after the answer to the first was lost, the first has added them.
     added = last_added if last_turn == turn else new
     connection.execute(_GROW, (last + len(entries), new, turn, added, campaign))

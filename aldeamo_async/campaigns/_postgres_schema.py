@@ -109,6 +109,18 @@ _V1: Final = (
         UNIQUE (campaign, token)
     ) WITH (fillfactor = 50)
     """,
+    "CREATE INDEX living ON run (campaign, id) WHERE over IS NULL",
+    """
+    CREATE TABLE worker (
+        campaign integer NOT NULL,
+        name text NOT NULL,
+        beat timestamptz NOT NULL,
+        recorded bigint NOT NULL,
+        beat_before timestamptz NOT NULL,
+        recorded_before bigint NOT NULL,
+        PRIMARY KEY (campaign, name)
+    ) WITH (fillfactor = 50)
+    """,
     """
     CREATE TABLE aside (
         id bigint NOT NULL,

@@ -21,17 +21,21 @@ DEFAULT_CAMPAIGN: Final = "default"
 CAMPAIGN_NAME_MAX: Final = 200  # characters; a name, not a text
 # Seconds; a restart or a fail-over is over by then, and whoever watches has been told at once.
 PATIENCE_SECONDS: Final = 600.0
+LEASE_SECONDS: Final = 30.0  # three heartbeats
+LEASE_SECONDS_MIN: Final = 1.0  # less, and a busy second looks like a death
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:@]*)(:[0-9]*)?")
 
 
 @frozen
 class Address:
-    """Where a ledger is: what to connect with, what to show of it, the campaign, the patience."""
+    """Where a ledger is: what to connect with, what to show of it, the campaign, and how long to
+    wait for a server, and for a sign of life."""
 
     conninfo: Secret
     shown: str
     campaign: str
     patience: float
+    lease: float = LEASE_SECONDS
 
 
 def parse(url: str) -> Address:
@@ -46,14 +50,15 @@ def parse(url: str) -> Address:
     given = parse_qsl(parts.query, keep_blank_values=True)
     user = "" if parts.username is None else f"{parts.username}@"
     where = parts.netloc.rpartition("@")[2]
-    own = {name: value for name, value in given if name in ("campaign", "patience")}
+    own = {name: value for name, value in given if name in ("campaign", "patience", "lease")}
     rest = urlencode([item for item in given if item[0] not in own], quote_via=quote)
     # Put together by hand: `geturl()` forgets the slashes of a URL without a host.
     return Address(
         conninfo=Secret(f"postgresql://{parts.netloc}{parts.path}" + (f"?{rest}" if rest else "")),
         shown=f"postgresql://{user}{where}{parts.path}",
         campaign=_campaign(own.get("campaign", DEFAULT_CAMPAIGN)),
-        patience=_patience(own.get("patience", str(PATIENCE_SECONDS))),
+        patience=_seconds("patience", own.get("patience", str(PATIENCE_SECONDS)), 0.0),
+        lease=_seconds("lease", own.get("lease", str(LEASE_SECONDS)), LEASE_SECONDS_MIN),
     )
 
 
@@ -77,11 +82,13 @@ def _campaign(name: str) -> str:
     return name
 
 
-def _patience(text: str) -> float:
+def _seconds(name: str, text: str, least: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise UsageError(f"patience={text!r} is no number of seconds; write ?patience=600.")
+    if not least <= seconds < float("inf"):
+        raise UsageError(
+            f"{name}={text!r} is no number of seconds from {least:g} on; write ?{name}=600."
+        )
     return seconds

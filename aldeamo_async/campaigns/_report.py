@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
-from ._nouns import Aside, Counts, State
+from ._nouns import Aside, Counts, Fleet, State
 
 
 @frozen
@@ -54,13 +54,14 @@ class CampaignStatus:
 
     ``counts`` has a number for each ``State``, ``aside`` for each ``Aside`` (rows that are no
     message); ``reasons`` counts by state and reason. ``next_due`` is in seconds, ``None`` when
-    nothing is pending.
+    nothing is pending. ``fleet`` is who works on it; it is empty in the report of a run.
     """
 
     counts: Mapping[State, int] = field(hash=False)
     aside: Mapping[Aside, int] = field(hash=False)
     reasons: Mapping[State, Mapping[str, int]] = field(hash=False)
     next_due: float | None = None
+    fleet: Fleet = field(factory=Fleet, eq=False)
 
     @property
     def total(self) -> int:
@@ -72,6 +73,11 @@ class CampaignStatus:
         """Whether nothing is left to send."""
         return not (self.counts[State.PENDING] or self.counts[State.ATTEMPTING])
 
+    @property
+    def rate(self) -> float:
+        """Messages a second that need no further try, over all workers that live."""
+        return sum(worker.rate for worker in self.fleet.workers if worker.alive)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them."""
         return {
@@ -81,13 +87,20 @@ class CampaignStatus:
             "total": self.total,
             "done": self.done,
             "next_due": self.next_due,
+            "rate": self.rate,
+            "leases": {"runs": self.fleet.leases, "messages": self.fleet.leased},
+            "workers": [asdict(worker) for worker in self.fleet.workers],
         }
 
 
-def status_of(counts: Counts, next_due: float | None) -> CampaignStatus:
+def status_of(counts: Counts, next_due: float | None, fleet: Fleet | None = None) -> CampaignStatus:
     """Make a status of a ledger's numbers."""
     return CampaignStatus(
-        counts=counts.states, aside=counts.aside, reasons=counts.reasons, next_due=next_due
+        counts=counts.states,
+        aside=counts.aside,
+        reasons=counts.reasons,
+        next_due=next_due,
+        fleet=fleet or Fleet(),
     )
 
 
@@ -138,6 +151,31 @@ class RunReport:
 
 
 @frozen(kw_only=True)
+class ChunkReport:
+    """What one call of ``run_chunk`` did.
+
+    ``put_off`` and ``taken_over`` are as in ``RunReport`` (a takeover looks at the whole campaign).
+    ``next_due``: something of the chunk is still pending, and can be claimed in so many seconds:
+    call again then. ``None``: nothing of it is pending. ``stopped`` says in words why the call
+    ended early.
+    """
+
+    chunk: int
+    sent: int = 0
+    rejected: int = 0
+    unknown: int = 0
+    put_off: int = 0
+    taken_over: int = 0
+    seconds: float = 0.0
+    next_due: float | None = None
+    stopped: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return asdict(self)
+
+
+@frozen(kw_only=True)
 class ResolveReport:
     """How many unknown messages were held, counted as sent, or made pending again."""
 
@@ -168,6 +206,12 @@ class Progress:
     def done(self) -> int:
         """The messages that need no further try."""
         return self.sent + self.rejected + self.unknown
+
+    def add(self, other: Progress) -> None:
+        """Add the counts of another run."""
+        for name in ("sent", "rejected", "unknown", "put_off", "attempts", "in_flight"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.reasons += other.reasons
 
     def spent(self, phase: str, seconds: float) -> None:
         """Add the time of one message in one phase."""

@@ -3,16 +3,15 @@
 Rule 1: nothing is sent whose mark is not durable, and a marked message runs to its end: it is
 shielded from cancellation, and its call's deadline bounds it.
 Rule 2: the permit comes before the mark, so that a kill leaves no more unknowns than there are
-messages in flight.
+messages in flight; and what was marked is sent only while the lease is fresh.
 Rule 3: one task takes messages and permits, in the ledger's order; an error of the ledger ends the
 run, and is raised after everything in flight was seen to.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import perf_counter
@@ -21,12 +20,15 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import field, frozen
 
+from .._call import Engine, Terms
 from .._errors import AuthError, CampaignError, NotSent, UsageError
 from .._models import Outcome, Rejected
 from .._outcomes import send
 from ._judge import judge
+from ._lease import LOST, Lease
+from ._ledger import Ledger
 from ._lines import ClientLines
-from ._nouns import Job, Result, State
+from ._nouns import CHUNK, Job, Result, State
 from ._pace import Pace
 from ._report import Progress, RunReport, status_of
 from ._window import SendWindow
@@ -34,14 +36,9 @@ from ._window import SendWindow
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-    from .._call import Engine, Terms
     from ..limits import Permit
-    from ._ledger import Ledger
 
-# Messages of one claim: some tenths of a second of work, so a claim costs a message next to
-# nothing.
-CHUNK: Final = 500
-HEARTBEAT_SECONDS: Final = 10.0  # a third of a lease
+REFUSED_KEY: Final = "the API refuses the key"
 # Seconds between two looks for something that is due: where many runs share a ledger, another may
 # finish, or give back, what this one waits for.
 _DUE_SECONDS_MIN: Final = 0.05
@@ -69,26 +66,34 @@ class Rules:
                 raise UsageError(f"{name} must be a whole number above 0, not {value!r}.")
 
 
+@frozen
+class Surroundings:
+    """What the runs of one campaign share.
+
+    ``unrecorded`` are results that could not be written down yet; ``beat`` tells the ledger that
+    this process lives.
+    """
+
+    engine: Engine
+    terms: Terms
+    ledger: Ledger
+    client_is_gone: Callable[[], bool]
+    unrecorded: list[tuple[str, Result]]
+    beat: Callable[[], Awaitable[None]]
+
+
 class Run:
     """One run of one campaign. ``stop()`` ends it early: what is in flight is finished and
     recorded."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        terms: Terms,
-        ledger: Ledger,
-        rules: Rules,
-        client_is_gone: Callable[[], bool],
-        unrecorded: list[tuple[str, Result]],
-    ) -> None:
-        self._engine = engine
-        self._terms = terms
-        self._ledger = ledger
+    def __init__(self, around: Surroundings, rules: Rules) -> None:
+        self._engine = around.engine
+        self._terms = around.terms
+        self._ledger = around.ledger
+        self._around = around
         self._rules = rules
-        self._client_is_gone = client_is_gone
-        self._unrecorded = unrecorded
-        self._token = secrets.token_hex(8)
+        self._lease = Lease(around.ledger)
+        self._token = self._lease.token
         self._chunk: deque[Job] = deque()
         self._lines = ClientLines() if rules.ordered else None
         self._failure: Exception | None = None
@@ -98,7 +103,7 @@ class Run:
         self._fed = anyio.Event()
         self._changed = anyio.Event()
         self.progress = Progress()
-        self._pace = Pace(engine.limiter, rules.window, rules.clock, self.progress)
+        self._pace = Pace(around.engine.limiter, rules.window, rules.clock, self.progress)
 
     def stop(self, reason: str) -> None:
         """Start nothing more; the first reason counts."""
@@ -110,6 +115,12 @@ class Run:
         """Send everything that is due, and wait for what is not, until nothing is pending or a
         rule says stop."""
         began = perf_counter()
+        await self._carry_out()
+        return await self._report(perf_counter() - began)
+
+    async def _carry_out(self) -> None:
+        """Take over from the dead, send, and let go."""
+        await self._around.beat()
         await self._bury()
         try:
             async with anyio.create_task_group() as around:
@@ -121,7 +132,6 @@ class Run:
                 await self._ledger.release(self._token)
         if self._failure is not None:
             raise self._failure
-        return await self._report(perf_counter() - began)
 
     async def _bury(self) -> None:
         """Take over what dead runs left."""
@@ -136,17 +146,18 @@ class Run:
 
     async def _beat(self) -> None:
         """Keep the leases, and look for runs that died; without leases nothing more is started."""
-        while True:
-            await anyio.sleep(HEARTBEAT_SECONDS)
-            try:
-                kept = await self._ledger.renew(self._token)
-                await self._bury()
-            except CampaignError as error:
-                self._fail(error)
-                return
-            if not kept:
-                self._chunk.clear()
-                self.stop("its leases were lost to another run")
+        try:
+            await self._lease.keep(self._lost, self._at_each_beat)
+        except CampaignError as error:
+            self._fail(error)
+
+    async def _at_each_beat(self) -> None:
+        await self._around.beat()
+        await self._bury()
+
+    def _lost(self) -> None:
+        self._chunk.clear()
+        self.stop(LOST)
 
     async def _report(self, seconds: float) -> RunReport:
         done = self.progress
@@ -171,8 +182,7 @@ class Run:
     async def _feed(self, sending: TaskGroup) -> None:
         try:
             with self._feeding:
-                while (job := await self._next()) is not None:
-                    permit = await self._pace.permit()
+                while (job := await self._next()) and (permit := await self._permit()):
                     self.progress.in_flight += 1
                     sending.start_soon(self._serve, job, permit)
         except Exception as error:  # noqa: BLE001 - raised by run(), after what is in flight
@@ -182,6 +192,10 @@ class Run:
             raise
         finally:
             self._fed.set()
+
+    async def _permit(self) -> Permit | None:
+        """Wait until the next message may start; ``None``: none may."""
+        return await self._pace.permit()
 
     async def _next(self) -> Job | None:
         """Return the next message to send, once there is room for it; ``None`` when nothing is
@@ -216,7 +230,7 @@ class Run:
         more."""
         # Asked before the ledger is: what is in flight can become pending while it answers.
         changed, idle = self._next_change(), not self.progress.in_flight
-        self._chunk.extend(await self._ledger.claim(self._token, CHUNK))
+        self._chunk.extend(await self._lease.claim(CHUNK))
         if self._chunk:
             return True
         due = await self._ledger.next_due()
@@ -254,6 +268,8 @@ class Run:
         spent, began = self.progress.spent, perf_counter()
         try:
             marked = await self._ledger.mark(self._token, job.id)
+            if marked and not await self._lease.is_ours():
+                self._lost()
         except BaseException:
             permit.release()
             raise
@@ -276,14 +292,14 @@ class Run:
         try:
             await self._ledger.record(self._token, result)
         except CampaignError:
-            self._unrecorded.append((self._token, result))
+            self._around.unrecorded.append((self._token, result))
             raise
 
     def _judged(self, job: Job, outcome: Outcome) -> Result:
         if (
             isinstance(outcome, Rejected)
             and isinstance(outcome.error, UsageError)
-            and self._client_is_gone()
+            and self._around.client_is_gone()
         ):
             self._fail(outcome.error)
             return Result(job.id, State.PENDING, attempts=0)
@@ -316,7 +332,7 @@ class Run:
     def _weigh(self, outcome: Rejected) -> None:
         """Look at what a rejection says of all the messages to come."""
         if isinstance(outcome.error, AuthError):
-            self.stop(f"the API refuses the key: {outcome.error}")
+            self.stop(f"{REFUSED_KEY}: {outcome.error}")
         if isinstance(outcome.error, NotSent):
             self._pace.network_is_down()
 

@@ -10,8 +10,10 @@ Rule 3: after a disk error the file is not written to again until it is opened a
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -21,6 +23,8 @@ import anyio.to_thread
 from .._errors import CampaignError
 from . import _sqlite_statements as sql
 from ._commit import GroupCommit
+from ._nouns import Fleet
+from ._roll import Roll
 from ._sqlite_file import close_file, fault, open_file, primary_code
 
 if TYPE_CHECKING:
@@ -63,6 +67,12 @@ class SqliteLedger:
         self._connection: sqlite3.Connection | None = None
         self._broken: CampaignError | None = None
         self._held: dict[int, str] = {}
+        self._roll = Roll(clock, self.lease)
+
+    @property
+    def lease(self) -> float:
+        """See ``Ledger.lease``: infinite, for the lock of the file ends with its process."""
+        return math.inf
 
     def __repr__(self) -> str:
         return f"SqliteLedger({str(self._path)!r}, {'open' if self._connection else 'closed'})"
@@ -72,6 +82,7 @@ class SqliteLedger:
         self._connection = await anyio.to_thread.run_sync(open_file, self._path)
         self._broken = None
         self._held = {}
+        self._roll = Roll(self._clock, self.lease)
 
     async def aclose(self) -> None:
         """Close the file and let go of its lock."""
@@ -93,9 +104,15 @@ class SqliteLedger:
         """See ``Ledger.add``."""
         return await self._do(lambda connection: sql.add(connection, source, entries), writes=True)
 
-    async def claim(self, token: str, limit: int) -> Sequence[Job]:
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
         """See ``Ledger.claim``; what is claimed is known to this process alone."""
-        return await self._do(lambda connection: self._claim(connection, token, limit))
+        return await self._do(lambda connection: self._claim(connection, token, limit, chunk))
+
+    async def chunks(self, after: int, limit: int) -> Sequence[int]:
+        """See ``Ledger.chunks``."""
+        return await self._do(
+            lambda connection: sql.chunks(connection, after, limit, list(self._held))
+        )
 
     async def renew(self, token: str) -> bool:
         """Return ``True``: nobody can take what this process holds."""
@@ -126,9 +143,9 @@ class SqliteLedger:
             lambda connection: sql.take_over(connection, self._clock(), token), writes=True
         )
 
-    async def next_due(self) -> float | None:
+    async def next_due(self, chunk: int | None = None) -> float | None:
         """See ``Ledger.next_due``."""
-        due = await self._do(lambda connection: sql.next_due(connection, list(self._held)))
+        due = await self._do(lambda connection: sql.next_due(connection, list(self._held), chunk))
         return None if due is None else max(0.0, due - self._clock())
 
     async def counts(self) -> Counts:
@@ -148,6 +165,19 @@ class SqliteLedger:
         return await self._do(
             lambda connection: sql.resolve(connection, resolution, messages), writes=True
         )
+
+    async def beat(self, worker: str, recorded: int) -> None:
+        """See ``Ledger.beat``; nobody but this process can look, so it is kept in memory."""
+        self._roll.beat(worker, recorded)
+
+    async def leave(self, worker: str) -> None:
+        """See ``Ledger.leave``."""
+        self._roll.leave(worker)
+
+    async def fleet(self) -> Fleet:
+        """See ``Ledger.fleet``."""
+        held = Counter(self._held.values())
+        return Fleet(self._roll.workers(), held.total(), len(held))
 
     # ── in the worker thread ──────────────────────────────────────────────────────────────────────
 
@@ -202,8 +232,10 @@ class SqliteLedger:
         won = {id(op) for op in mine if op.message in written}
         return {**dict.fromkeys(map(id, records)), **{id(op): id(op) in won for op in marks}}
 
-    def _claim(self, connection: sqlite3.Connection, token: str, limit: int) -> list[Job]:
-        jobs = sql.claim(connection, self._clock(), limit, list(self._held))
+    def _claim(
+        self, connection: sqlite3.Connection, token: str, limit: int, chunk: int | None
+    ) -> list[Job]:
+        jobs = sql.claim(connection, self._clock(), limit, list(self._held), chunk)
         self._held |= dict.fromkeys((job.id for job in jobs), token)
         return jobs
 

@@ -13,7 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .._models import Outgoing
 from .._redact import mask_id
-from ._nouns import Added, Aside, Counts, Entry, Job, Line, Resolution, Result, State, by_state
+from ._nouns import (
+    CHUNK,
+    Added,
+    Aside,
+    Counts,
+    Entry,
+    Job,
+    Line,
+    Resolution,
+    Result,
+    State,
+    by_state,
+    span_of,
+)
 from ._words import ASSUMED, INTERRUPTED, INTERRUPTED_DETAIL
 
 if TYPE_CHECKING:
@@ -113,16 +126,52 @@ def _repeats(
 # ── running ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def claim(connection: sqlite3.Connection, now: float, limit: int, held: Sequence[int]) -> list[Job]:
+_LAST_ID: Final = 2**63 - 1
+# A step for each chunk that has something, whatever the number of its messages: from the end of
+# the last chunk the index leads to the next pending message.
+_CHUNKS: Final = f"""
+    WITH RECURSIVE found (id) AS (
+        SELECT :after * {CHUNK}
+        UNION ALL
+        SELECT (
+            SELECT ((message.id - 1) / {CHUNK} + 1) * {CHUNK} FROM message
+            WHERE state = 0 AND message.id > found.id
+            AND message.id NOT IN (SELECT value FROM json_each(:held)) ORDER BY message.id LIMIT 1
+        ) FROM found WHERE id IS NOT NULL LIMIT :limit + 1
+    )
+    SELECT json_group_array(id / {CHUNK}) FROM (SELECT id FROM found WHERE id IS NOT NULL)
+"""  # noqa: S608 - the only number in it is ours
+
+
+def _span(chunk: int | None) -> tuple[int, int]:
+    return (0, _LAST_ID) if chunk is None else span_of(chunk)
+
+
+def claim(
+    connection: sqlite3.Connection,
+    now: float,
+    limit: int,
+    held: Sequence[int],
+    chunk: int | None = None,
+) -> list[Job]:
     """Return pending messages that are due, in the order of the input, without those held
     already."""
     (rows,) = connection.execute(
         "SELECT json_group_array(json_array(id, channel, client_id, text, client_ref, attempts)) "
-        "FROM (SELECT * FROM message WHERE state = 0 AND not_before <= ? "
+        "FROM (SELECT * FROM message WHERE state = 0 AND not_before <= ? AND id BETWEEN ? AND ? "
         "AND id NOT IN (SELECT value FROM json_each(?)) ORDER BY id LIMIT ?)",
-        (now, json.dumps(held), limit),
+        (now, *_span(chunk), json.dumps(held), limit),
     ).fetchone()
     return [Job(id, Outgoing(*outgoing), attempts) for id, *outgoing, attempts in json.loads(rows)]
+
+
+def chunks(
+    connection: sqlite3.Connection, after: int, limit: int, held: Sequence[int]
+) -> list[int]:
+    """Return the chunks that have a pending message which nobody holds."""
+    values = {"after": after, "limit": limit, "held": json.dumps(held)}
+    (found,) = connection.execute(_CHUNKS, values).fetchone()
+    return [int(chunk) for chunk in json.loads(found)[1:]]
 
 
 def write(
@@ -198,12 +247,14 @@ def take_over(connection: sqlite3.Connection, now: float, token: str) -> int:
     return cursor.rowcount
 
 
-def next_due(connection: sqlite3.Connection, held: Sequence[int]) -> float | None:
+def next_due(
+    connection: sqlite3.Connection, held: Sequence[int], chunk: int | None = None
+) -> float | None:
     """Return when the first pending message that nobody holds is due."""
     (due,) = connection.execute(
-        "SELECT min(not_before) FROM message "
-        "WHERE state = 0 AND id NOT IN (SELECT value FROM json_each(?))",
-        (json.dumps(held),),
+        "SELECT min(not_before) FROM message WHERE state = 0 AND id BETWEEN ? AND ? "
+        "AND id NOT IN (SELECT value FROM json_each(?))",
+        (*_span(chunk), json.dumps(held)),
     ).fetchone()
     return due  # type: ignore[no-any-return]
 

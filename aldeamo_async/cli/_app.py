@@ -9,8 +9,10 @@ from __future__ import annotations
 import click
 
 from ._campaign import campaign
+from ._cluster import worker
 from ._common import common_options
 from ._demo import demo
+from ._doctor import doctor
 from ._exit import MEANINGS
 from ._read import messages, users
 from ._sandbox import sandbox
@@ -35,5 +37,5 @@ def aldeamo() -> None:
     """
 
 
-for command in (demo, sandbox, users, messages, send, send_many, campaign):
+for command in (demo, sandbox, users, messages, send, send_many, campaign, doctor, worker):
     aldeamo.add_command(command)

@@ -132,6 +132,27 @@ def status_lines(found: CampaignStatus) -> list[str]:
         for reason, count in found.reasons.get(state, {}).items():
             lines.append(f"  {'':<11} {count:>9}   - {reason}")
     lines += [f"  {kind:<11} {number:>9}   no message" for kind, number in found.aside.items()]
+    return lines + fleet_lines(found)
+
+
+def fleet_lines(found: CampaignStatus) -> list[str]:
+    """Return who works on a campaign, for people; nothing where nobody does."""
+    fleet = found.fleet
+    if not (fleet.workers or fleet.leases):
+        return []
+    alive = sum(worker.alive for worker in fleet.workers)
+    lines = [
+        (
+            f"{alive} of {len(fleet.workers)} workers alive, {found.rate:.0f}/s in all; "
+            f"{fleet.leased} messages in {fleet.leases} leases."
+        )
+    ]
+    for worker in fleet.workers:
+        state = f"{worker.rate:>7.0f}/s" if worker.alive else "   silent"
+        lines.append(
+            f"  {worker.name:<32} {state}   {worker.recorded:>9} recorded, "
+            f"last beat {worker.beat:.0f} s ago"
+        )
     return lines
 
 

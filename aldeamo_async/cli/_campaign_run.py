@@ -11,39 +11,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import click
-from attrs import define
+from click.core import ParameterSource
 
 from .._errors import UsageError
 from ..campaigns import Campaign, Progress, RunReport, SendWindow, State
+from ._cluster import start
 from ._common import common, common_options
 from ._exit import Exit, explained
 from ._interrupt import Interrupts
 from ._limit import limit_options, limiter_of
 from ._screen import Screen
+from ._shown import INTERRUPTED, TICK_SECONDS, Shown
 
 if TYPE_CHECKING:
     from datetime import date, datetime
 
     from .._client import AsyncBotsClient
 
-_TICK_SECONDS: Final = 0.1  # how soon a Ctrl-C is seen, and how often the bar moves
 _COUNT: Final = click.IntRange(min=1)
 _LAW_ZONE: Final = "America/Bogota"
-INTERRUPTED: Final = "interrupted"
-
-
-@define
-class _Shown:
-    """What the screen shows of a run."""
-
-    sent: int
-    rejected: int
-    unknown: int
-
-    @property
-    def rows(self) -> int:
-        """Messages that are done."""
-        return self.sent + self.rejected + self.unknown
+# What the workers decide, or what only one process can keep.
+_NOT_OF_A_CLUSTER: Final = (
+    *("concurrency", "rate", "shared_limit", "limit_name"),
+    *("ordered", "max_rejected", "max_unknown"),
+)
 
 
 @click.command("run")
@@ -84,10 +75,14 @@ class _Shown:
     type=click.DateTime(["%Y-%m-%d"]),
     help="A date without messages. May be given more than once.",
 )
+@click.option("--cluster", is_flag=True, help='Have "aldeamo worker" send it, on many machines.')
+@click.option("--detach", is_flag=True, help="With --cluster: start it and leave.")
 def run(
     url: str,
     concurrency: int,
     rate: float | None,
+    cluster: bool,
+    detach: bool,
     shared_limit: str | None,
     limit_name: str,
     hours: tuple[str, ...],
@@ -103,7 +98,12 @@ def run(
     options = common()
     with explained(as_json=options.json):
         closed = {moment.date() for moment in holidays}
-        rules["window"] = window_of(hours, zone, closed, ley_2300=ley_2300)
+        window = window_of(hours, zone, closed, ley_2300=ley_2300)
+        _check_cluster(cluster=cluster, detach=detach)
+    if cluster:
+        start(options, url, window, rules["max_attempts"], detach=detach)
+    with explained(as_json=options.json):
+        rules["window"] = window
         rules["concurrency"] = concurrency
         limiter = limiter_of(rate, shared_limit, limit_name)
         client = options.client(limiter=limiter, max_connections=concurrency)
@@ -114,6 +114,25 @@ def run(
     else:
         click.echo("\n".join(run_lines(report)))
     click.get_current_context().exit(exit_code(report))
+
+
+def _check_cluster(*, cluster: bool, detach: bool) -> None:
+    if not cluster:
+        if detach:
+            raise UsageError("--detach leaves the workers of --cluster alone; it needs --cluster.")
+        return
+    context = click.get_current_context()
+    given = [
+        name
+        for name in _NOT_OF_A_CLUSTER
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(
+            f"{options} cannot be given with --cluster: --concurrency and the rate belong to each "
+            "aldeamo worker, and the others only one process can keep."
+        )
 
 
 def window_of(
@@ -147,7 +166,7 @@ async def _watched(
                 report = await opened.run(**rules)
                 tasks.cancel_scope.cancel()
             assert report is not None  # noqa: S101 - a task group swallows no error
-            screen.show(_Shown(report.sent, report.rejected, report.unknown))
+            screen.show(Shown(report.sent, report.rejected, report.unknown))
     return report
 
 
@@ -157,10 +176,10 @@ async def _watch(
     """Look after the screen and the interrupts until the run is done."""
     told = False
     while True:
-        await anyio.sleep(_TICK_SECONDS)
+        await anyio.sleep(TICK_SECONDS)
         progress = opened.progress or Progress()
         limits = client.stats().limiter
-        shown = _Shown(progress.sent, progress.rejected, progress.unknown)
+        shown = Shown(progress.sent, progress.rejected, progress.unknown)
         note = _note(progress, limits.rate, limits.effective_rate)
         screen.show(shown, frozen_for=limits.frozen_for, note=note)
         if interrupts.count and not told:

@@ -25,10 +25,11 @@ from .._errors import UsageError
 from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
-from ..transports import PyreqwestTransport
+from ..transports import PyreqwestTransport, as_transport
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter
+    from ..transports import Transport
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
@@ -65,10 +66,19 @@ class Common:
             server_tz=self.server_tz,
         )
 
+    @property
+    def resolved_base_url(self) -> str | None:
+        """The base URL of the options or the environment; ``None`` for Aldeamo's own."""
+        return None if self.sandbox else self.base_url or os.environ.get(URL_VARIABLE) or None
+
     def client(
-        self, *, limiter: RateLimiter | None = None, max_connections: int | None = None
+        self,
+        *,
+        limiter: RateLimiter | None = None,
+        max_connections: int | None = None,
+        wrap: Callable[[Transport], Transport] | None = None,
     ) -> AsyncBotsClient:
-        """Make a client; it opens on its first call."""
+        """Make a client; it opens on its first call. ``wrap`` puts a transport around its own."""
         settings: dict[str, Any] = {
             "dialect": self.dialect,
             "deadline": self.deadline,
@@ -88,13 +98,17 @@ class Common:
                 keep_deliveries=False,
                 detect_duplicates=False,
             )
-            return AsyncBotsClient(SANDBOX_KEY, transport=SandboxTransport(double), **settings)
-        base_url = self.base_url or os.environ.get(URL_VARIABLE) or None
-        if self.transport == "fast":
-            settings["transport"] = _fast(max_connections)
-        else:
-            settings["max_connections"] = max_connections
-        return AsyncBotsClient(self.key(), base_url=base_url, **settings)
+            return AsyncBotsClient(
+                SANDBOX_KEY, transport=_wrapped(SandboxTransport(double), wrap), **settings
+            )
+        fast = self.transport == "fast"
+        inner = _fast(max_connections) if fast else as_transport(max_connections=max_connections)
+        return AsyncBotsClient(
+            self.key(),
+            base_url=self.resolved_base_url,
+            transport=_wrapped(inner, wrap),
+            **settings,
+        )
 
     def key(self) -> Secret:
         """Find the API key: in the file, in the environment, or by asking at a terminal."""
@@ -115,6 +129,11 @@ class Common:
         """Run an async function to its end."""
         with _logging(self.verbose):
             return anyio.run(work, backend=self.backend)
+
+
+def _wrapped(inner: object, wrap: Callable[[Transport], Transport] | None) -> Transport:
+    transport = as_transport(inner)
+    return transport if wrap is None else wrap(transport)
 
 
 def _fast(max_connections: int | None) -> PyreqwestTransport:

@@ -104,7 +104,8 @@ class Failure(click.ClickException):
 def explained(*, as_json: bool, interrupted: str = "Interrupted.") -> Generator[None, None, None]:
     """Turn every expected error into a `Failure`; a fault of ours stays as it is."""
     try:
-        yield
+        with _ungrouped():
+            yield
     except AldeamoError as error:
         raise Failure(
             str(error), code_of(error), kind=type(error).__name__, as_json=as_json
@@ -113,3 +114,20 @@ def explained(*, as_json: bool, interrupted: str = "Interrupted.") -> Generator[
         raise Failure(str(error), Exit.USAGE, kind="FileFault", as_json=as_json) from None
     except (KeyboardInterrupt, click.Abort):
         raise Failure(interrupted, Exit.INTERRUPTED, kind="Interrupted", as_json=as_json) from None
+
+
+@contextmanager
+def _ungrouped() -> Generator[None, None, None]:
+    """Take an expected error out of the group that a task group made of it."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        expected = group.subgroup(AldeamoError)
+        if expected is None:
+            raise
+        raise _first(expected) from None
+
+
+def _first(group: ExceptionGroup[AldeamoError]) -> AldeamoError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first

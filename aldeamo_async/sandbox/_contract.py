@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import cast
+from typing import Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 from attrs import field, frozen
 
 from ._people import READ_CHANNELS, SEND_CHANNELS
+
+KeyPlace: TypeAlias = Literal["any", "params", "header"]
 
 
 class Call(StrEnum):
@@ -92,11 +94,12 @@ class Refusal:
 
 @frozen
 class Contract:
-    """The rules of one sandbox: its key, the key's name, and the status of its refusals."""
+    """The rules of one sandbox: its key, the key's name and place, the status of its refusals."""
 
     api_key: str = field(repr=False)
     auth_name: str = "auth"
     refusal_status: int = 200
+    auth_in: KeyPlace = "any"
 
     def check(self, call: Call, request: Request) -> dict[str, str] | Refusal:
         """Return the arguments of a good request, else the refusal."""
@@ -105,10 +108,14 @@ class Contract:
         arguments = request.query()
         if call is Call.SEND:
             arguments |= request.fields()
-        key = arguments.get(self.auth_name) or request.header(self.auth_name)
-        if key != self.api_key:
+        if self._key_of(arguments, request) != self.api_key:
             return Refusal(403, {"status": False, "error": "Invalid API key"})
         return self._check_arguments(call, arguments)
+
+    def _key_of(self, arguments: dict[str, str], request: Request) -> str | None:
+        in_params = None if self.auth_in == "header" else arguments.get(self.auth_name)
+        in_header = None if self.auth_in == "params" else request.header(self.auth_name)
+        return in_params or in_header
 
     def _check_arguments(self, call: Call, arguments: dict[str, str]) -> dict[str, str] | Refusal:
         for name in _REQUIRED[call]:

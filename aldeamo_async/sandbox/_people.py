@@ -1,14 +1,19 @@
 """Invented users and messages for every channel that can be read, the same for the same seed.
 
 Law: nobody here exists. Ids are `5730000000NN`-like numbers, and Facebook ids of 15 to 17 digits
-that begin with 99; a user's messages follow from the seed and the user alone.
+that begin with 99; a user's messages follow from the seed and the user alone, until a test lets
+the user say something (`say`).
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 Row = dict[str, str | None]
 
@@ -42,20 +47,40 @@ class People:
         self._size = users_per_channel
         self._users: dict[str, dict[str, Row]] = {}
         self._heard: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._said = 0
 
     def users(self, channel: str) -> list[Row]:
         """Return the rows of a channel's users."""
         return list(self._of(channel).values())
 
     def messages(self, channel: str, user_id: str) -> list[Row]:
-        """Return the rows of a user's messages, then of what the user was sent (see `hear`)."""
+        """Return the rows of a user's messages, then what came in since (see `hear`, `say`)."""
         user = self._of(channel).get(user_id)
-        written = [] if user is None else self._written(channel, user)
+        invented = user is not None and int(user["id"] or 0) <= self._size
+        written = self._written(channel, user) if user is not None and invented else []
         return written + self._heard.get((channel, user_id), [])
 
     def hear(self, channel: str, user_id: str, text: str, message_id: int, at: float) -> None:
         """Add a message that was sent to a user, at seconds since 1970."""
         self._heard[channel, user_id].append(_message(message_id, user_id, text, at))
+
+    def say(
+        self, channel: str, user_id: str, text: str, at: float, zone: tzinfo | None = None
+    ) -> str:
+        """Let a user write, known or new, at seconds since 1970; return the message's id.
+
+        `last_active` becomes that time, as a clock in `zone` (None: UTC) shows it.
+        """
+        users = self._of(channel)
+        # Above every id that was invented: a user writes 6 messages at most, and has room for 10.
+        number = 10 * (self._size + 1) + self._said
+        self._said += 1
+        shown = str(datetime.fromtimestamp(int(at), zone or UTC).replace(tzinfo=None))
+        if user_id not in users:
+            users[user_id] = _newcomer(len(users) + 1, user_id, shown)
+        users[user_id]["last_active"] = shown
+        self._heard[channel, user_id].append(_message(number, user_id, text, at))
+        return str(number)
 
     def _written(self, channel: str, user: Row) -> list[Row]:
         user_id = str(user["user_id"])
@@ -98,4 +123,16 @@ def _user(dice: random.Random, channel: str, number: int) -> Row:
         "phone": phone,
         "date_created": str(created),
         "last_active": str(active) if dice.random() < 0.8 else dice.choice(_NO_DATES),
+    }
+
+
+def _newcomer(number: int, user_id: str, created: str) -> Row:
+    return {
+        "id": str(number),
+        "user_id": user_id,
+        "name": None,
+        "email": None,
+        "phone": None,
+        "date_created": created,
+        "last_active": created,
     }

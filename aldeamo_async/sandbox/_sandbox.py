@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ._answers import Answer, instead, own, success, too_many
-from ._contract import Call, Contract, Refusal, Request
+from ._contract import Call, Contract, KeyPlace, Refusal, Request
 from ._deliveries import Delivery, DeliveryLog, masked
 from ._faults import CALM, Fault
-from ._people import People
+from ._people import READ_CHANNELS, People
 from ._plan import Plan, Sending
 from ._rate import RateLimit
 from ._weather import Weather
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
 
 _log = logging.getLogger("aldeamo_async.sandbox")
 
@@ -36,6 +37,7 @@ class Sandbox:
 
     seed: decides users, messages and nothing else; the same seed gives the same people.
     api_key, auth_name: what a caller must send, and the name it is sent under.
+    auth_in: where the key is looked for: "any" place, "params" (query or field) or "header".
     users_per_channel: how many users each of the four channels has.
     rate, burst: a limit of its own, in requests a second; above it 429 with `Retry-After`.
     latency: seconds between reading a request and acting on it.
@@ -44,6 +46,7 @@ class Sandbox:
     keep_deliveries: keep all deliveries (True), the last so many (int), or only counts (False).
     detect_duplicates: whether to count double sends (16 bytes or so a message).
     show_sent: whether `GET /messages` lists deliveries too; the API document is silent.
+    time_zone: the zone in which `last_active` is written for who writes in (None: UTC).
     clock: seconds for the rate limit and `Delivery.at`; by default that of the running event loop.
     wall_clock: seconds since 1970, for `Retry-After` dates and the time of sent messages.
     """
@@ -54,6 +57,7 @@ class Sandbox:
         seed: int = 0,
         api_key: str = "test-key",
         auth_name: str = "auth",
+        auth_in: KeyPlace = "any",
         users_per_channel: int = 25,
         rate: float | None = None,
         burst: float | None = None,
@@ -63,16 +67,18 @@ class Sandbox:
         keep_deliveries: bool | int = True,
         detect_duplicates: bool = True,
         show_sent: bool = False,
+        time_zone: tzinfo | None = None,
         clock: Callable[[], float] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.weather: Weather = Weather.calm() if weather is None else weather
         self.latency: float = latency
-        self._contract = Contract(api_key, auth_name, refusal_status)
+        self._contract = Contract(api_key, auth_name, refusal_status, auth_in)
         self._people = People(seed, users_per_channel)
         self._limit = None if rate is None else RateLimit(rate, burst)
         self._log = DeliveryLog(keep_deliveries, detect=detect_duplicates)
         self._show_sent = show_sent
+        self._time_zone = time_zone
         self._now = clock or anyio.current_time
         self._wall_clock = wall_clock
         self._requests: Counter[str] = Counter()
@@ -107,6 +113,18 @@ class Sandbox:
         """Faults that were drawn, by name."""
         with self._lock:
             return self._faults.copy()
+
+    def say(self, channel: str, user_id: str, text: str) -> str:
+        """Let a user write to you, now; return the id of the message.
+
+        A user that is not there yet comes to be. `last_active` becomes now, in whole seconds.
+        Raises ValueError for a channel that cannot be read.
+        """
+        if channel not in READ_CHANNELS:
+            raise ValueError(f"Nobody writes on {channel!r}, only on {', '.join(READ_CHANNELS)}.")
+        with self._lock:
+            at = self._wall_clock()
+            return self._people.say(channel, user_id, text, at, self._time_zone)
 
     def draw(self, call: Call) -> Fault:
         """Return what will go wrong with the next request; `CALM` for nothing."""

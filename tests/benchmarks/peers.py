@@ -74,7 +74,9 @@ def is_yes(answer: Any) -> bool:
     return bool(answer["status"]) and answer["codigo"] == 0
 
 
-async def loop_over(post: Callable[[dict[str, str]], Awaitable[Any]], in_flight: int, window: Window) -> None:
+async def loop_over(
+    post: Callable[[dict[str, str]], Awaitable[Any]], in_flight: int, window: Window
+) -> None:
     """The loop that users write: so many workers over one source."""
     numbers = count()
 
@@ -172,8 +174,7 @@ async def sdk(
     base_url: str, in_flight: int, window: Window, *, fast: bool = False, ledger: bool = False
 ) -> None:
     """The SDK with everything on, by `send_many` or as a campaign with its SQLite ledger."""
-    from aldeamo_async import AsyncBotsClient, TokenBucket
-    from aldeamo_async import transports
+    from aldeamo_async import AsyncBotsClient, TokenBucket, transports
 
     make = transports.PyreqwestTransport if fast else transports.LaneTransport
     client = AsyncBotsClient(

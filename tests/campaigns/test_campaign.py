@@ -66,6 +66,9 @@ async def test_the_whole_life_of_a_campaign(
         "total": 30,
         "done": True,
         "next_due": None,
+        "rate": 0,
+        "leases": {"runs": 0, "messages": 0},
+        "workers": [],
     }
     assert sandbox.delivered == 30
 

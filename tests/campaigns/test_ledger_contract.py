@@ -15,6 +15,7 @@ import pytest
 from aldeamo_async.campaigns import (
     Aside,
     Entry,
+    Fleet,
     Ledger,
     MemoryLedger,
     PostgresLedger,
@@ -22,7 +23,10 @@ from aldeamo_async.campaigns import (
     Result,
     SqliteLedger,
     State,
+    Worker,
+    span_of,
 )
+from aldeamo_async.campaigns._nouns import CHUNK
 from support.campaigns import PHONE, HandClock, ServerClock, entries
 
 if TYPE_CHECKING:
@@ -422,6 +426,89 @@ async def test_renew_keeps_a_claim(opened: Opened, clock: HandClock) -> None:
             assert await ledger.renew("t1")
         assert await ledger.claim("t2", 1) == []
         assert await ledger.mark("t1", job.id)
+
+
+async def test_a_claim_of_a_chunk(opened: Opened) -> None:
+    """A claim can be bound to one chunk: a slice of the messages that is the same for everyone."""
+    async with opened() as ledger:
+        await ledger.add("a.csv", entries(450))
+        await ledger.add("b.csv", entries(700, start=451))
+        first, last = span_of(2)
+        assert [job.id for job in await ledger.claim("t1", 3, 2)] == [501, 502, 503]
+        rest = await ledger.claim("t2", 2 * CHUNK, 2)
+        assert {job.id for job in rest} == set(range(504, 1001))
+        assert (first, last) == (501, 1000)
+        assert await ledger.claim("t3", 9, 2) == []
+        assert await ledger.claim("t3", 9, 4) == []
+        assert len(await ledger.claim("t3", 2 * CHUNK, 3)) == 150
+        assert [job.id for job in await ledger.claim("t4", 2)] == [1, 2]
+
+
+async def test_chunks_with_something_to_send(opened: Opened, clock: HandClock) -> None:
+    """A chunk is listed while a message of it is pending and nobody's, due or not."""
+    async with opened() as ledger:
+        assert await ledger.chunks(0, 10) == []
+        await ledger.add("a.csv", entries(3 * CHUNK + 1))
+        assert await ledger.chunks(0, 10) == [1, 2, 3, 4]
+        assert await ledger.chunks(0, 2) == [1, 2]
+        assert await ledger.chunks(3, 10) == [4]
+        assert await ledger.chunks(20_000_000, 10) == []
+        assert await ledger.claim("t1", 1, 20_000_000) == []
+        assert await ledger.next_due(20_000_000) is None
+        held = await ledger.claim("t1", CHUNK, 2)
+        (job,) = await ledger.claim("t1", CHUNK, 4)
+        assert await ledger.chunks(0, 10) == [1, 3]
+        await ledger.put_off("t1", [held[7].id], 20.0)
+        await sent(ledger, "t1", job.id)
+        assert await ledger.chunks(0, 10) == [1, 2, 3]
+        assert await ledger.claim("t2", CHUNK, 2) == []
+        assert await ledger.next_due(1) == 0.0
+        assert await ledger.next_due(4) is None
+        clock.now += 20.0
+        assert [job.id for job in await ledger.claim("t2", CHUNK, 2)] == [held[7].id]
+
+
+async def test_a_chunk_that_was_put_off_as_a_whole(opened: Opened) -> None:
+    """A chunk knows when it is due, whatever the others are."""
+    async with opened() as ledger:
+        await ledger.add("a.csv", entries(CHUNK + 1))
+        (job,) = await ledger.claim("t1", 1, 2)
+        await ledger.put_off("t1", [job.id], 60.0)
+        assert await ledger.next_due(2) == 60.0
+        assert await ledger.next_due() == 0.0
+
+
+async def test_the_roll_of_workers(opened: Opened, clock: HandClock) -> None:
+    """Who beats is alive, with the rate between its last two beats; who leaves is forgotten."""
+    async with opened() as ledger:
+        assert await ledger.fleet() == Fleet()
+        await ledger.add("", entries(9))
+        await ledger.claim("t1", 3)
+        await ledger.claim("t2", 2)
+        await ledger.beat("b", 0)
+        await ledger.beat("a", 10)
+        clock.now += 5.0
+        await ledger.beat("a", 60)
+        clock.now += 1.0
+        fleet = await ledger.fleet()
+        assert fleet.workers == (
+            Worker("a", alive=True, beat=1.0, recorded=60, rate=10.0),
+            Worker("b", alive=True, beat=6.0, recorded=0, rate=0.0),
+        )
+        assert (fleet.leased, fleet.leases) == (5, 2)
+        await ledger.leave("a")
+        await ledger.leave("a")
+        assert [worker.name for worker in (await ledger.fleet()).workers] == ["b"]
+
+
+async def test_a_worker_that_does_not_beat(opened: Opened, clock: HandClock) -> None:
+    """Who has not beaten for a lease is not alive, where leases end at all."""
+    async with opened() as ledger:
+        await ledger.beat("a", 0)
+        clock.now += LATER_SECONDS
+        (worker,) = (await ledger.fleet()).workers
+        assert worker.beat == LATER_SECONDS
+        assert worker.alive == (ledger.lease > LATER_SECONDS)
 
 
 async def test_a_cancelled_caller_tears_nothing_apart(opened: Opened) -> None:

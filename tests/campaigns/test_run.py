@@ -338,9 +338,9 @@ class Failing(MemoryLedger):
         self._count("record")
         await super().record(token, result)
 
-    async def claim(self, token: str, limit: int) -> Any:
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Any:
         self._count("claim")
-        return await super().claim(token, limit)
+        return await super().claim(token, limit, chunk)
 
     async def renew(self, token: str) -> bool:
         self._count("renew")

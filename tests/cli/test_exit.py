@@ -97,3 +97,13 @@ def test_a_file_fault_names_its_line() -> None:
     """The line is named where one is at fault."""
     assert str(FileFault("bad", 3)) == "line 3: bad"
     assert str(FileFault("empty")) == "empty"
+
+
+def test_errors_out_of_task_groups() -> None:
+    """An expected error reads the same when it comes out of task groups; a bug keeps its group."""
+    inner = ExceptionGroup("inner", [UsageError("the text is empty")])
+    with pytest.raises(Failure) as caught, explained(as_json=False):
+        raise ExceptionGroup("outer", [inner])
+    assert (caught.value.code, caught.value.message) == (Exit.USAGE, "the text is empty")
+    with pytest.raises(ExceptionGroup, match="ours"), explained(as_json=False):
+        raise ExceptionGroup("ours", [KeyError("a bug")])

@@ -96,7 +96,7 @@ async def times_of(time: Any) -> tuple[datetime | None, dict[str, int]]:
         ({"auth_in": "header", "auth_name": "x-api-key"}, {"header"}, {"header"}),
         ({"auth_name": "apikey"}, {"query"}, {"body"}),
     ],
-    ids=str,
+    ids=lambda value: str(sorted(value)),
 )
 async def test_row_01_where_the_key_goes(
     switches: dict[str, Any], on_get: set[str], on_post: set[str]

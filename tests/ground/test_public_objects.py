@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import pytest
 import tenacity
 
@@ -48,14 +49,18 @@ from aldeamo_async import (
     SendWindow,
     Sent,
     Settings,
+    SharedTokenBucket,
     Timeouts,
     TokenBucket,
     UnexpectedResponse,
     Unknown,
     UsageError,
     User,
+    Watch,
+    WatchCursor,
 )
 from aldeamo_async._errors import values_of
+from aldeamo_async._watch._position import Position
 from aldeamo_async._wire import users_request
 from aldeamo_async.campaigns import (
     BadRow,
@@ -64,6 +69,7 @@ from aldeamo_async.campaigns import (
     PhaseTime,
     State,
 )
+from aldeamo_async.limits import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +134,7 @@ VALUES: list[Any] = [
     Unknown(ROW, LOST),
     UsageError("no"),
     User("1", PHONE, NAME, "ana@tenant.example", PHONE, None, None, {"nick": NAME}),
+    WatchCursor("web", datetime(2026, 12, 8, tzinfo=UTC), {PHONE: Position(None, "7", ("8",))}),
 ]
 
 
@@ -143,6 +150,11 @@ def client() -> AsyncBotsClient:
 def bucket() -> TokenBucket:
     """A bucket that nobody waits for."""
     return TokenBucket(5)
+
+
+def shared() -> SharedTokenBucket:
+    """A limiter shared by many."""
+    return SharedTokenBucket(MemoryStore(), 10)
 
 
 def outcomes() -> Outcomes:
@@ -161,7 +173,18 @@ def campaign() -> Campaign:
     return Campaign.open(MemoryLedger(), client())
 
 
-LIVE: list[Callable[[], Any]] = [client, bucket, outcomes, rows, campaign]
+async def _watch() -> Watch:
+    """A watch is made where its client lives: in an event loop."""
+    async with client() as living:
+        return living.watch("web", [PHONE])
+
+
+def watch() -> Watch:
+    """A watch that nobody opened."""
+    return anyio.run(_watch)
+
+
+LIVE: list[Callable[[], Any]] = [client, bucket, shared, outcomes, rows, campaign, watch]
 STATS: list[Any] = [client().stats(), bucket().snapshot()]
 NO_OBJECTS = {"Outcome", "Permit", "RateLimiter"}  # a union and two protocols
 

@@ -22,15 +22,10 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = {"anyio", "attrs", "cattrs", "httpx", "tenacity"}
 
 # Not there in a plain installation, or of one event loop only: `import aldeamo_async` does without.
-ABSENT = ["click", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
+ABSENT = ["click", "opentelemetry", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
 
 # Loaded by who asks for them; the programs among them are no libraries.
-LAZY = {
-    "aldeamo_async.cli",
-    "aldeamo_async.demo",
-    "aldeamo_async.email",
-    "aldeamo_async.sandbox",
-}
+LAZY = {f"aldeamo_async.{room}" for room in ("cli", "demo", "email", "sandbox", "telemetry")}
 PROGRAMS = {"aldeamo_async.__main__", "aldeamo_async.cli", "aldeamo_async.demo"}
 
 
@@ -114,9 +109,27 @@ def test_importing_the_package_needs_no_extra_and_stays_light(tmp_path: Path) ->
     """`import aldeamo_async` works without the extras and trio, and loads no sandbox or program."""
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({ABSENT}));"
-        "import aldeamo_async; print(*sys.modules, sep='\\n')"
+        "from aldeamo_async import *; print(*sys.modules, sep='\\n')"
     )
     assert set(run_python("-c", code, cwd=tmp_path).split()) & LAZY == set()
+
+
+def test_importing_the_package_alone_loads_nothing(tmp_path: Path) -> None:
+    """`import aldeamo_async` loads neither httpx nor a module of its own: names do, when asked."""
+    code = "import sys, aldeamo_async; print(*sys.modules, sep='\\n')"
+    loaded = set(run_python("-c", code, cwd=tmp_path).split())
+    assert loaded & RUNTIME == set()
+    assert {name for name in loaded if name.startswith("aldeamo_async")} == {"aldeamo_async"}
+
+
+def test_the_front_door_says_what_it_has() -> None:
+    """`dir()` lists every name and door; another name is an AttributeError that names it."""
+    assert set(aldeamo_async.__all__) | {"campaigns", "limits", "transports"} <= set(
+        dir(aldeamo_async)
+    )
+    assert aldeamo_async.transports is importlib.import_module("aldeamo_async.transports")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        aldeamo_async.nothing  # noqa: B018 - asking is the test
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from aldeamo_async.limits import TokenBucket
 
-pytestmark = [pytest.mark.real_clock, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.real_clock, pytest.mark.slow]
 
 ATTEMPTS = 5
 SECONDS = 2.5

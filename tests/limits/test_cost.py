@@ -15,7 +15,7 @@ from aldeamo_async.limits import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-pytestmark = [pytest.mark.real_clock, pytest.mark.slow]
+pytestmark = [pytest.mark.alone, pytest.mark.real_clock, pytest.mark.slow]
 
 CALLS = 2_000
 ROUNDS = 15

@@ -229,3 +229,20 @@ async def test_latency(visitor: Visitor) -> None:
     answer = await visitor.send()
     assert answer.status_code == 200
     assert answer.elapsed.total_seconds() >= 0.05
+
+
+@options(auth_in="header")
+async def test_a_key_in_the_header_only(visitor: Visitor) -> None:
+    """Told so, the sandbox looks for the key in the header and nowhere else."""
+    in_query = await visitor.client.get("/users?channel=web&auth=test-key")
+    in_header = await visitor.client.get("/users?channel=web", headers=KEY)
+    assert (in_query.status_code, in_header.status_code) == (403, 200)
+
+
+@options(auth_in="params")
+async def test_a_key_in_the_parameters_only(visitor: Visitor) -> None:
+    """Told so, the sandbox looks for the key in query and form and not in the header."""
+    in_header = await visitor.client.get("/users?channel=web", headers=KEY)
+    in_query = await visitor.client.get("/users?channel=web&auth=test-key")
+    in_form = await visitor.client.post("/messages", data=SMS | KEY)
+    assert [in_header.status_code, in_query.status_code, in_form.status_code] == [403, 200, 200]

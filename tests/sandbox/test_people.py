@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta, timezone
 
 import pytest
 
+from aldeamo_async.sandbox import Sandbox
 from aldeamo_async.sandbox._people import READ_CHANNELS, People
 
 SHOW = "from aldeamo_async.sandbox._people import People; print(People(3, 9).users('facebook'))"
@@ -80,3 +82,42 @@ def test_messages_in_order() -> None:
     for message in rows:
         by_user.setdefault(message["user_id"], []).append(int(str(message["time"])))
     assert all(times == sorted(times) for times in by_user.values())
+
+
+def test_a_user_writes() -> None:
+    """What a user says stands last among the messages, above all ids, and moves `last_active`."""
+    people = People(0, 50)
+    user_id = str(people.users("web")[0]["user_id"])
+    before = people.messages("web", user_id)
+    numbers = [people.say("web", user_id, text, 1556826151.9) for text in ("Hola", "Gracias")]
+    rows = people.messages("web", user_id)
+    assert rows[: len(before)] == before
+    assert [row["id"] for row in rows[len(before) :]] == numbers
+    assert rows[-1] == {
+        "id": numbers[1],
+        "user_id": user_id,
+        "message": "Gracias",
+        "time": "1556826151",
+    }
+    every = [people.messages("web", str(user["user_id"])) for user in people.users("web")]
+    assert int(numbers[0]) > max(int(str(row["id"])) for rows in every[1:] for row in rows)
+    assert people.users("web")[0]["last_active"] == "2019-05-02 19:42:31"
+
+
+def test_a_stranger_who_writes_becomes_a_user() -> None:
+    """Who was no user has a row from then on, with dates in the zone that was asked for."""
+    people = People(0, 2)
+    people.say("web", "507000000999", "Hola", 1556826151, timezone(timedelta(hours=-5)))
+    assert len(people.users("web")) == 3
+    user = people.users("web")[2]
+    assert (user["id"], user["user_id"], user["name"]) == ("3", "507000000999", None)
+    assert user["last_active"] == user["date_created"] == "2019-05-02 14:42:31"
+    assert len(people.messages("web", "507000000999")) == 1
+
+
+def test_nobody_writes_where_nothing_is_read() -> None:
+    """The sandbox lets people write on channels that can be read, and no other."""
+    sandbox = Sandbox(users_per_channel=0, wall_clock=lambda: 1556826151.0)
+    assert sandbox.say("twitter", "574000000001", "Hola") == "10"
+    with pytest.raises(ValueError, match="sms"):
+        sandbox.say("sms", "573000000001", "Hola")

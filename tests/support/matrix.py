@@ -19,6 +19,16 @@ class Matrix:
     def put(self, fault: str, column: str, cell: str) -> None:
         self._cells.setdefault(fault, {})[column] = cell
 
+    @property
+    def cells(self) -> dict[str, dict[str, str]]:
+        """What was collected: fault -> column -> cell."""
+        return self._cells
+
+    def add(self, cells: dict[str, dict[str, str]]) -> None:
+        """Take in what another process collected."""
+        for fault, row in cells.items():
+            self._cells.setdefault(fault, {}).update(row)
+
     def lines(self) -> list[str]:
         """The table as text; nothing where nothing was collected."""
         columns = sorted({column for row in self._cells.values() for column in row})

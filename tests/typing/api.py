@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import assert_never, assert_type
 
 import httpx
@@ -29,6 +30,8 @@ from aldeamo_async import (
     TokenBucket,
     Unknown,
     User,
+    Watch,
+    WatchCursor,
 )
 from aldeamo_async.transports import PyreqwestTransport
 
@@ -67,6 +70,17 @@ async def one_send(client: AsyncBotsClient) -> None:
     else:
         assert_type(receipt, Receipt)
         assert_type(receipt.message_id, str | None)
+
+
+async def watching(client: AsyncBotsClient, saved: str) -> None:
+    async with client.watch("whatsapp", ["573000000001", 573000000002]) as messages:
+        assert_type(messages, Watch)
+        assert_type(messages.cursor, WatchCursor)
+        async for message in messages:
+            assert_type(message, Message)
+            assert_type(messages.done().to_json(), str)
+    client.watch(ReadChannel.WEB, since=WatchCursor.from_json(saved), every=1, idle_max=30)
+    client.watch("web", since=datetime.now(UTC), jitter=0.5)
 
 
 async def many_sends(client: AsyncBotsClient) -> None:
