@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import socket
 import ssl
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,7 @@ from aldeamo_async.email import (
     EmailUnknown,
     OutgoingEmail,
 )
+from aldeamo_async.email._connect import _reach
 from aldeamo_async.email._submission import send
 from support.rawserver import black_hole, free_port
 from support.smtp import (
@@ -50,6 +52,7 @@ from support.wire import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.real_clock
 
@@ -343,6 +346,12 @@ async def test_nobody_listens() -> None:
         with pytest.raises(EmailNotSent, match=r"after 2 attempts.*no connection to 127") as caught:
             await client.send(TO, SUBJECT, TEXT)
     assert caught.value.phase is Phase.CONNECT
+
+
+async def test_a_connection_that_fails_at_once(tmp_path: Path) -> None:
+    """What the operating system refuses without waiting is told in its words."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        assert await _reach(sock, str(tmp_path / "nobody"), 1.0) == "No such file or directory"
 
 
 async def test_a_host_that_does_not_exist() -> None:
