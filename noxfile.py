@@ -22,8 +22,14 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow"]
 
+# Where the site of the documents goes; tests/site reads it there.
+SITE = "build/site"
+
 # Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
+
+# Minutes together; the others in tests/benchmarks take longer, or a database.
+BENCHMARKS = ["imports", "instructions", "limiter", "decoding", "streaming", "throughput"]
 
 # The wheel of this run, once it is built.
 BUILT: list[Path] = []
@@ -122,16 +128,18 @@ def httpx2(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Every code block of README.md, docs/ and the docstrings."""
+    """The site, in build/site, and every code block of README.md, docs/ and the docstrings."""
     session.install(build_wheel(session), *group("docs"))
-    session.run("pytest", "tests/docs", *session.posargs, env=WHEEL_ENV)
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", SITE, env=WHEEL_ENV)
+    session.run("pytest", "tests/docs", "tests/site", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Benchmarks: numbers to read, not a verdict."""
-    session.install(build_wheel(session), *group("tests"))
-    session.run("pytest", "-s", "--timeout=0", "tests/benchmarks", *session.posargs, env=WHEEL_ENV)
+    """Benchmarks beside peers: numbers to read, not a verdict. `-- throughput` runs one of them."""
+    session.install(build_wheel(session), *group("bench"))
+    for name in session.posargs or BENCHMARKS:
+        session.run("python", f"tests/benchmarks/{name}.py")
 
 
 @nox.session(python=nox.project.python_versions(PYPROJECT))

@@ -1,7 +1,9 @@
 """An async client for the Aldeamo BOTS API that never sends a message twice.
 
-async with AsyncBotsClient(api_key="...") as client:
-    receipt = await client.send("sms", "573000000001", "Hola")
+::
+
+    async with AsyncBotsClient(api_key="...") as client:
+        receipt = await client.send("sms", "573000000001", "Hola")
 
 Importing the package loads nothing: a name loads what it stands for when it is first asked for.
 """

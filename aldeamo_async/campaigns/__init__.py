@@ -1,5 +1,7 @@
 """Campaigns: durable bulk sending that survives a kill with nothing lost and nothing doubled.
 
+::
+
     async with Campaign.open("sqlite:///promo.db", client) as campaign:
         await campaign.load("customers.csv")
         report = await campaign.run(concurrency=200)

@@ -26,7 +26,7 @@ class Ledger(Protocol):
 
     - a message is added once for each ``client_ref``, however often and by whomever it is added;
     - two claims never hold the same message, and a message is marked by at most one token at a
-    time;
+      time;
     - a failed write has changed nothing, and everyone who waits for it is told;
     - calls may be made by many tasks at once, and none is torn apart by a cancellation.
 

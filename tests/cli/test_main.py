@@ -33,6 +33,10 @@ def test_main(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
 def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     """`python -m aldeamo_async` is the same door."""
     monkeypatch.setattr(sys, "argv", ["aldeamo", "--version"])
+    # Pytest loads the modules of a distribution that has a plugin in a way that runpy cannot.
+    monkeypatch.delitem(sys.modules, "aldeamo_async.__main__", raising=False)
+    plain = [finder for finder in sys.meta_path if not hasattr(finder, "mark_rewrite")]
+    monkeypatch.setattr(sys, "meta_path", plain)
     with pytest.raises(SystemExit) as end:
         runpy.run_module("aldeamo_async", run_name="__main__")
     assert end.value.code == 0

@@ -17,7 +17,15 @@ from anyio.from_thread import start_blocking_portal
 
 import aldeamo_async
 from aldeamo_async.sandbox import Sandbox, serve
-from support.documents import LANGUAGES, SHELL, Block, blocks_of, commands_of, run_python
+from support.documents import (
+    LANGUAGES,
+    SHELL,
+    Block,
+    blocks_of,
+    commands_of,
+    is_shown_by,
+    run_python,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +44,19 @@ MODULES = ["aldeamo_async"] + [
 ]
 
 # Programs that a shell block may show: ours, and what every reader has.
-PROGRAMS = {"aldeamo", "cat", "curl", "export", "git", "head", "nox", "pip", "python", "python3"}
+PROGRAMS = {
+    "aldeamo",
+    "cat",
+    "curl",
+    "export",
+    "git",
+    "head",
+    "nox",
+    "pip",
+    "python",
+    "python3",
+    "source",
+}
 
 
 def shown(path: Path) -> str:
@@ -72,9 +92,13 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
 
 @pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda x: shown(x) if x in PYTHON else x)
 def test_the_python_blocks_of_a_document_run(
-    path: Path, backend: str, surroundings: tuple[Sandbox, str], request: pytest.FixtureRequest
+    path: Path,
+    backend: str,
+    surroundings: tuple[Sandbox, str],
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """All Python blocks of a document run in order, in one namespace, against a sandbox."""
+    """All Python blocks of a document run in order, in one namespace, and print what it says."""
     sandbox, url = surroundings
     if '"postgresql://' in path.read_text(encoding="utf-8"):
         request.getfixturevalue("postgres_environment")
@@ -86,7 +110,11 @@ def test_the_python_blocks_of_a_document_run(
         namespace = given | {"__name__": "__document__"}
         for block in blocks_of(path):
             if block.runs:
+                capsys.readouterr()
                 run_python(block, namespace, portal)
+            elif block.prints:
+                printed = capsys.readouterr().out
+                assert is_shown_by(printed, block), f"{block} prints:\n{printed}"
 
 
 @pytest.mark.parametrize("block", QUOTES, ids=shown_block)

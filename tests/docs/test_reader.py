@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from support.documents import Block, blocks_of, commands_of, run_python
+from support.documents import Block, blocks_of, commands_of, is_shown_by, run_python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,3 +116,14 @@ def test_a_failing_block_names_its_line_in_the_document(document: Path) -> None:
         run_python(failing, {}, portal)
     last = traceback.extract_tb(caught.value.__traceback__)[-1]
     assert (last.filename, last.lineno) == (str(document), 19)
+
+
+def test_a_block_of_output_is_compared_with_what_was_printed(tmp_path: Path) -> None:
+    """All of the output counts, and `...` stands for any text within a line."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- prints -->\n```text\n1 of ... rows\ndone\n```\n", encoding="utf-8")
+    (block,) = blocks_of(page)
+    assert block.prints
+    assert is_shown_by("1 of 20 rows\ndone\n", block)
+    assert not is_shown_by("1 of 20 rows\ndone\nand more\n", block)
+    assert not is_shown_by("1 of 20\nor more rows\ndone\n", block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -61,7 +62,11 @@ def test_the_server_outlives_nobody() -> None:
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=TESTS, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     pid, folder = done.stdout.split()
     deadline = time.monotonic() + GONE_SECONDS

@@ -2,7 +2,8 @@
 
 Rule: what a reader may paste is what runs. A document is one namespace, its blocks run in order,
 `await` is allowed at the top level, and a traceback names the line of the document. A comment above
-a block can say that it is a file of its own, or a piece of a file that is run elsewhere.
+a block can say that it is a file of its own, a piece of a file that is run elsewhere, or what the
+block before it prints.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}) *(?P<info>[^`\n]*)$")
 RUN = "<!-- run -->"  # the comment above a block whose commands are run
 FILE = re.compile(r"<!-- file: (\S+) -->")  # the block is this file of the reader's project
+PRINTS = "<!-- prints -->"  # the block is what the Python block before it prints
 QUOTED = re.compile(r"<!-- quoted from (\S+) -->")  # it stands in this file, word for word
 SHELL = {"bash", "console"}
 
 # What may be shown in a block. `python` and marked shell blocks run; the rest is for reading.
-LANGUAGES = {"bash", "console", "csv", "json", "jsonl", "mermaid", "python", "text", "toml"}
+LANGUAGES = {"bash", "console", "csv", "ini", "json", "jsonl", "mermaid", "python", "text", "toml"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Block:
     def marked(self) -> bool:
         """Whether its commands are to be run."""
         return self.above == RUN
+
+    @property
+    def prints(self) -> bool:
+        """Whether it is the output of the block before it; `...` stands for any text."""
+        return self.above == PRINTS
 
     @property
     def file(self) -> str | None:
@@ -107,6 +114,12 @@ def run_python(block: Block, namespace: dict[str, Any], portal: BlockingPortal) 
         portal.call(_awaited, code, namespace)
     else:
         exec(code, namespace)  # noqa: S102 - running the documents is the purpose
+
+
+def is_shown_by(printed: str, block: Block) -> bool:
+    """Tell whether a block shows what was printed, its `...` apart."""
+    pattern = ".*".join(map(re.escape, block.content.split("...")))
+    return re.fullmatch(pattern, printed) is not None
 
 
 async def _awaited(code: CodeType, namespace: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import threading
 import warnings
 from email import message_from_bytes
 from email.policy import default
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from aiosmtpd.controller import Controller
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 USER, PASSWORD = "ana@tenant.example", "test-password"
 SENDER = "Cl\u00ednica <citas@tenant.example>"
 TO, SUBJECT, TEXT = "ana.luisa@mail.example", "Tu cita de ma\u00f1ana", "Hola Ana, te esperamos"
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    """A certificate for loopback; making one costs some milliseconds."""
+    return server_context()
 
 
 # ── a real one ──
@@ -77,7 +84,7 @@ class _Over(Controller):
 def mailroom(*, implicit: bool = True, login: bool = True) -> Generator[tuple[int, Mailroom]]:
     """Serve mail; the port and what was delivered."""
     room = Mailroom()
-    context = server_context()
+    context = _context()
     tls: dict[str, Any] = (
         {"ssl_context": context, "auth_require_tls": False}
         if implicit
@@ -167,7 +174,7 @@ class Talk:
 
     def start_tls(self, context: ssl.SSLContext | None = None) -> None:
         self._rest = b""
-        self.connection.start_tls(context or server_context())
+        self.connection.start_tls(context or _context())
 
 
 class MailServer:
@@ -182,7 +189,7 @@ class MailServer:
         self._scripts = scripts
         self.commands: list[str] = []
         self.delivered: list[str] = []
-        context = None if plain else tls or server_context()
+        context = None if plain else tls or _context()
         self._raw = RawServer(self._serve, tls=context)
         self._number = 0
 

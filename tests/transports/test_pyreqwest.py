@@ -6,6 +6,7 @@ import _thread
 import asyncio
 import gzip
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -574,5 +575,5 @@ def test_a_process_ends_in_peace() -> None:
         subprocess.run(
             [sys.executable, "-c", ENDING, server.base_url],
             check=True,
-            cwd=__file__.rpartition("transports")[0],
+            env=os.environ | {"PYTHONPATH": __file__.rpartition("transports")[0]},
         )
