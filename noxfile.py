@@ -20,7 +20,7 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 
 # What takes seconds measures time or memory, or draws thousands of examples: `tests` alone does
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
-QUICK = ["-m", "not slow"]
+QUICK = ["-m", "not slow and not browser"]
 
 # Where the site of the documents goes; tests/site reads it there.
 SITE = "build/site"
@@ -37,7 +37,7 @@ BUILT: list[Path] = []
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_external_run = True
-nox.options.sessions = ["lint", "floors", "types", "tests", "oldest", "httpx2", "docs"]
+nox.options.sessions = ["lint", "floors", "types", "tests", "oldest", "httpx2", "docs", "browser"]
 
 
 def group(*names: str) -> list[str]:
@@ -101,7 +101,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*suite, *session.posargs, env=WHEEL_ENV)
     else:
-        session.run(*suite, *SIDE_BY_SIDE, "-m", "not alone", env=WHEEL_ENV)
+        session.run(*suite, *SIDE_BY_SIDE, "-m", "not alone and not browser", env=WHEEL_ENV)
         session.run(*suite, "-m", "alone", env=WHEEL_ENV)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
@@ -132,6 +132,13 @@ def docs(session: nox.Session) -> None:
     session.install(build_wheel(session), *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", SITE, env=WHEEL_ENV)
     session.run("pytest", "tests/docs", "tests/site", *session.posargs, env=WHEEL_ENV)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The sandbox's inbox, clicked through in Chromium, which must be on the machine."""
+    session.install(build_wheel(session), *group("tests"))
+    session.run("pytest", "-m", "browser", "tests/sandbox", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session

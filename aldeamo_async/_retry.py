@@ -144,7 +144,7 @@ class RetryBudget:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self.left = policy.budget
+        self.left: float = policy.budget
 
     def spend(self, verdict: Verdict) -> bool:
         """Pay for one retry; ``False`` where the budget does not reach."""

@@ -35,7 +35,7 @@ class Pace:
             )
         self._jitter = jitter
         self._interval = self._every
-        self.at = -math.inf
+        self.at: float = -math.inf
 
     def begin(self, now: float) -> None:
         """Begin a round: set the time of the next one, for the case that nothing happens."""

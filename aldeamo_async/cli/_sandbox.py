@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from typing import Final
+from urllib.parse import urljoin
 
 import anyio
 import click
@@ -51,7 +52,7 @@ KEPT: Final = 1000  # deliveries; a sandbox that runs for weeks must not fill th
 def sandbox(
     host: str, port: int, weather: str, rate: float | None, seed: int, allow_remote: bool
 ) -> None:
-    """Serve a sandbox of the API until Ctrl-C; point your program at it."""
+    """Serve a sandbox of the API, with an inbox to look at, until Ctrl-C."""
     options = common()
     with explained(as_json=options.json):
         need_sandbox()
@@ -94,7 +95,9 @@ async def _serve(
         else:
             click.echo("\n".join(f"export {name}={value}" for name, value in environment.items()))
             click.echo(
-                "The sandbox is running; nothing is delivered to anybody. Ctrl-C ends it.", err=True
+                f"The sandbox is running; nothing is delivered to anybody. Ctrl-C ends it.\n"
+                f"Look at its inbox in a browser: {urljoin(url, '/inbox')}",
+                err=True,
             )
         # A signal handler can set no event on every loop, so the number is looked at.
         while not interrupts.count:  # noqa: ASYNC110

@@ -31,8 +31,8 @@ class Granted:
 
     def __init__(self, line: Line, n: float, epoch: float) -> None:
         self._line: Line | None = line
-        self.n = n
-        self.epoch = epoch
+        self.n: float = n
+        self.epoch: float = epoch
 
     def __repr__(self) -> str:
         """Say how many permits, and whether they were given back."""
@@ -51,10 +51,10 @@ class Waiter:
     __slots__ = ("event", "loop", "n", "permit", "since")
 
     def __init__(self, n: float, since: float) -> None:
-        self.n = n
-        self.since = since
+        self.n: float = n
+        self.since: float = since
         self.loop: EventLoopToken = current_token()
-        self.event = anyio.Event()
+        self.event: anyio.Event = anyio.Event()
         self.permit: Granted | None = None
 
 
@@ -62,13 +62,13 @@ class Line:
     """First come, first served. ``queued`` is the sum of the permits that wait to be granted."""
 
     def __init__(self, bucket: Pace, clock: Callable[[], float]) -> None:
-        self.bucket = bucket
-        self.clock = clock
+        self.bucket: Pace = bucket
+        self.clock: Callable[[], float] = clock
         # Ordered: a plain dict would search through all who left whenever it looks for its first.
         self.waiters: OrderedDict[Waiter, None] = OrderedDict()
-        self.queued = 0.0
-        self.granted = 0.0
-        self.refunded = 0.0
+        self.queued: float = 0.0
+        self.granted: float = 0.0
+        self.refunded: float = 0.0
 
     @property
     def head(self) -> Waiter:

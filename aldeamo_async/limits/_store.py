@@ -70,7 +70,7 @@ class MemoryStore:
         self._lock = Lock()
         self._accounts: dict[str, Account] = {}
         self._trouble: Exception | None = None
-        self.exchanges = 0
+        self.exchanges: int = 0
 
     def __repr__(self) -> str:
         """Count the accounts and what was asked."""

@@ -84,13 +84,14 @@ class DeliveryLog:
         self.count = 0
         self.duplicates = 0
 
-    def add(self, channel: str, client_id: str, text: str, message_id: int, at: float) -> None:
-        """Record one delivery."""
+    def add(self, channel: str, client_id: str, text: str, message_id: int, at: float) -> bool:
+        """Record one delivery; return whether it repeats an earlier one."""
         self.count += 1
-        if self._seen is not None and self._seen.add(channel, client_id, text):
-            self.duplicates += 1
+        repeats = self._seen is not None and self._seen.add(channel, client_id, text)
+        self.duplicates += repeats
         if self._keeps:
             self._kept.append(Delivery(channel, client_id, text, message_id, at))
+        return repeats
 
     def kept(self) -> tuple[Delivery, ...]:
         """Return the deliveries that are kept, oldest first."""

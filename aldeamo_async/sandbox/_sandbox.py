@@ -20,6 +20,7 @@ from ._answers import Answer, instead, own, success, too_many
 from ._contract import Call, Contract, KeyPlace, Refusal, Request
 from ._deliveries import Delivery, DeliveryLog, masked
 from ._faults import CALM, Fault
+from ._journal import Journal
 from ._people import READ_CHANNELS, People
 from ._plan import Plan, Sending
 from ._rate import RateLimit
@@ -83,6 +84,7 @@ class Sandbox:
         self._wall_clock = wall_clock
         self._requests: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
+        self._journal: Journal | None = None
         self._last_id = 0
         self._lock = Lock()
 
@@ -124,7 +126,26 @@ class Sandbox:
             raise ValueError(f"Nobody writes on {channel!r}, only on {', '.join(READ_CHANNELS)}.")
         with self._lock:
             at = self._wall_clock()
-            return self._people.say(channel, user_id, text, at, self._time_zone)
+            number = self._people.say(channel, user_id, text, at, self._time_zone)
+            if self._journal is not None:
+                self._journal.add("in", channel, user_id, text, message_id=number, at=at)
+            return number
+
+    def open_journal(self) -> Journal:
+        """Return the journal of the inbox; it is kept from the first time that it is asked for."""
+        with self._lock:
+            if self._journal is None:
+                self._journal = Journal()
+            return self._journal
+
+    def outlook(self) -> tuple[str, bool]:
+        """Return the name of the weather, and whether it lasts; see `Weather`."""
+        with self._lock:
+            return self.weather.name, self.weather.lasts
+
+    def takes(self, api_key: str) -> bool:
+        """Return whether this is the key that it asks for."""
+        return api_key == self._contract.api_key
 
     def draw(self, call: Call) -> Fault:
         """Return what will go wrong with the next request; `CALM` for nothing."""
@@ -157,10 +178,20 @@ class Sandbox:
             return
         now = self._now()
         with self._lock:
-            self._log.add(sent.channel, sent.client_id, sent.text, sent.message_id, now)
+            repeats = self._log.add(sent.channel, sent.client_id, sent.text, sent.message_id, now)
             if self._show_sent:
                 at = self._wall_clock()
                 self._people.hear(sent.channel, sent.client_id, sent.text, sent.message_id, at)
+            if self._journal is not None:
+                self._journal.add(
+                    "out",
+                    sent.channel,
+                    sent.client_id,
+                    sent.text,
+                    message_id=str(sent.message_id),
+                    at=self._wall_clock(),
+                    duplicate=repeats,
+                )
 
     def _drawn(self, fault: Fault) -> Fault:
         if fault is not CALM:

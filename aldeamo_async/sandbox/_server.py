@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
-import sys
 from contextlib import asynccontextmanager
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
 from uvicorn import Config, Server
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ._connection import CONNECTION, Connection, Gone, wait
 from ._contract import Call, Request
 from ._faults import Fault, Moment
+from ._inbox import Inbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -34,11 +33,8 @@ if TYPE_CHECKING:
     from ._plan import Plan
     from ._sandbox import Sandbox
 
-_CONNECTION = "aldeamo_async.sandbox.connection"
 _BACKLOG = 2048  # connections that may wait to be accepted; uvicorn's own default
 _KEEP_ALIVE = 75  # seconds an idle connection stays open; nginx's default
-# SO_LINGER on, 0 s: closing sends RST. Winsock has shorts where POSIX has ints.
-_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 @asynccontextmanager
@@ -48,6 +44,7 @@ async def serve(
     """Serve a sandbox on a socket and yield its base URL, such as `http://127.0.0.1:49152/bots`.
 
     Port 0 takes a free one. Works on asyncio and trio. Raises OSError when the address is taken.
+    The inbox, a page to look at in a browser, is at `/inbox` of the same address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -90,11 +87,11 @@ class _Server(Server):
         config = Config(
             door,
             interface="asgi3",
-            http=cast("type[asyncio.Protocol]", partial(_Connection, sandbox=sandbox)),
+            http=cast("type[asyncio.Protocol]", partial(Connection, sandbox=sandbox)),
             ws="none",
             lifespan="off",
             # uvicorn's logging stays as the program has it. `access_log=False` would silence the
-            # access log of every other uvicorn in the process; `_Connection` does it for itself.
+            # access log of every other uvicorn in the process; `Connection` does it for itself.
             log_config=None,
             log_level=None,
             access_log=True,
@@ -134,61 +131,25 @@ class _Server(Server):
             await listening.wait_closed()
 
 
-class _Connection(H11Protocol):
-    """One connection, which a plan can hang up at any moment."""
-
-    def __init__(self, *args: Any, sandbox: Sandbox, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.access_log = False
-        self.app_state = {_CONNECTION: self}
-        self.lost = asyncio.Event()
-        self._sandbox = sandbox
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, unless the weather ends it here."""
-        super().connection_made(transport)
-        # Head and body go out in two writes; with Nagle's algorithm the second would wait 40 ms.
-        self._socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        fault = self._sandbox.draw_at_accept()
-        if fault.drop is not None:
-            self.hang_up(fault.reset)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits on this connection."""
-        super().connection_lost(exc)
-        self.lost.set()
-
-    def hang_up(self, reset: bool) -> None:
-        """End the connection: reset it, or close it after what was written."""
-        if reset:
-            self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            self.transport.abort()
-        else:
-            self.transport.close()
-
-    def _socket(self) -> socket.socket:
-        return cast("socket.socket", self.transport.get_extra_info("socket"))
-
-
-class _Gone(Exception):
-    """The connection ended: by the plan or by the client."""
-
-
 class _Door:
-    """The ASGI application: plays the plan of each request on its connection."""
+    """The ASGI application: plays the plan of each request, but for those to the inbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self._inbox = Inbox(sandbox)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._play(scope, receive, send)
-        except (_Gone, ClientDisconnect):
+            if scope["path"] in Inbox.PATHS:
+                await self._inbox(scope, receive, send)
+            else:
+                await self._play(scope, receive, send)
+        except (Gone, ClientDisconnect):
             # uvicorn complains about an application that ends before its connection does.
-            await scope["state"][_CONNECTION].lost.wait()
+            await scope["state"][CONNECTION].lost.wait()
 
     async def _play(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection: _Connection = scope["state"][_CONNECTION]
+        connection: Connection = scope["state"][CONNECTION]
         target = scope["raw_path"] + b"?" + scope["query_string"]
         call = Call.of(scope["method"], target)
         fault = self._sandbox.draw(call)
@@ -199,38 +160,29 @@ class _Door:
         body = await StarletteRequest(scope, receive).body()
         request = Request(scope["method"], target, scope["headers"], body)
         plan = self._sandbox.plan(call, request, fault)
-        await _wait(self._sandbox.latency, connection)
+        await wait(self._sandbox.latency, connection)
         await _reach(Moment.BODY, fault, connection)
         self._sandbox.commit(plan)
         await _reach(Moment.EFFECT, fault, connection)
         await _send(plan, connection, send)
 
 
-async def _send(plan: Plan, connection: _Connection, send: Send) -> None:
+async def _send(plan: Plan, connection: Connection, send: Send) -> None:
     answer, fault = plan.answer, plan.fault
     start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
     await send(start)
     for piece in plan.pieces():
         if fault.drip:
-            await _wait(fault.seconds, connection)
+            await wait(fault.seconds, connection)
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await _reach(Moment.ANSWER, fault, connection)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
     await _reach(Moment.END, fault, connection)
 
 
-async def _reach(moment: Moment, fault: Fault, connection: _Connection) -> None:
+async def _reach(moment: Moment, fault: Fault, connection: Connection) -> None:
     if fault.hang is moment:
-        await _wait(fault.seconds, connection)
+        await wait(fault.seconds, connection)
     if fault.drop is moment:
         connection.hang_up(fault.reset)
-        raise _Gone
-
-
-async def _wait(seconds: float, connection: _Connection) -> None:
-    """Wait, unless the client leaves: then nothing more happens to its request."""
-    if not seconds:
-        return
-    with anyio.move_on_after(seconds):
-        await connection.lost.wait()
-        raise _Gone
+        raise Gone

@@ -67,6 +67,25 @@ class Weather:
         """A bad day: about one request in ten goes wrong, in every way a busy gateway knows."""
         return cls.random(_ROUGH, seed=seed, only=only)
 
+    @property
+    def name(self) -> str:
+        """What is to come, in a word: "calm", "rough", the name of the only fault, or "mixed".
+
+        The only fault: the next request's and no other's, or that of every request.
+        """
+        if self._script:
+            names = {fault.name for fault in self._script}
+            alone = len(names) == 1 and (self._repeat or len(self._script) == 1)
+            return names.pop() if alone else "mixed"
+        if self._faults:
+            return "rough" if self._faults == tuple(_ROUGH) else "mixed"
+        return CALM.name.lower()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it stays as it is; a script that is not repeated runs out."""
+        return self._repeat or not self._script
+
     def draw(self, call: Calls) -> Fault:
         """Return the fault of the next request; `CALM` when nothing goes wrong."""
         if self._only not in (None, call):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from .._wire import WireRequest
+    from .._wire import Pairs, WireRequest
 
 _PIECE: Final = 262_144  # bytes; what gzip makes of a packet is at most a thousand times as much
 _GZIP: Final = zlib.MAX_WBITS | 16
@@ -49,9 +49,9 @@ class Streamed:
     """An answer of httpx whose body is still to come: ``OpenAnswer`` of the port."""
 
     def __init__(self, response: httpx.Response, request: WireRequest, place: Place) -> None:
-        self.status = response.status_code
-        self.headers = pairs_of(response)
-        self.oversized = False
+        self.status: int = response.status_code
+        self.headers: Pairs = pairs_of(response)
+        self.oversized: bool = False
         self._response = response
         self._request = request
         self._place = place

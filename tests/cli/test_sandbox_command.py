@@ -68,6 +68,8 @@ def test_for_people(cli: Cli) -> None:
         "export ALDEAMO_API_KEY",
     ]
     assert "Ctrl-C ends it" in result.stderr
+    inbox = result.stdout.split("\n")[0].partition("=")[2].replace("/bots", "/inbox")
+    assert f"in a browser: {inbox}\n" in result.stderr
     assert "Requests: none." in result.stderr
 
 
