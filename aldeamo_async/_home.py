@@ -52,10 +52,11 @@ class Home:
 class ClientHome(Home):
     """The home of one client and all its views, until its close."""
 
-    __slots__ = ("__weakref__", "closed")
+    __slots__ = ("__weakref__", "_name", "closed")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "AsyncBotsClient") -> None:
         super().__init__("client")
+        self._name = name
         self.closed = False
 
     def enter(self) -> None:
@@ -68,7 +69,7 @@ class ClientHome(Home):
         # After a fork the parent's client is the parent's to close.
         if self.bound and not self.closed and self._process == os.getpid():
             warnings.warn(
-                "An AsyncBotsClient was not closed; use 'async with' or await aclose().",
+                f"An {self._name} was not closed; use 'async with' or await aclose().",
                 ResourceWarning,
                 stacklevel=2,
             )

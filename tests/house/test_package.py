@@ -25,7 +25,7 @@ RUNTIME = {"anyio", "attrs", "cattrs", "httpx", "tenacity"}
 ABSENT = ["click", "opentelemetry", "psycopg", "rich", "starlette", "trio", "uvicorn", "valkey"]
 
 # Loaded by who asks for them; the programs among them are no libraries.
-LAZY = {f"aldeamo_async.{room}" for room in ("cli", "demo", "sandbox", "telemetry")}
+LAZY = {f"aldeamo_async.{room}" for room in ("cli", "demo", "email", "sandbox", "telemetry")}
 PROGRAMS = {"aldeamo_async.__main__", "aldeamo_async.cli", "aldeamo_async.demo"}
 
 
