@@ -62,7 +62,7 @@ class Line:
     """First come, first served. ``queued`` is the sum of the permits that wait to be granted."""
 
     def __init__(self, bucket: Pace, clock: Callable[[], float]) -> None:
-        self.bucket: Pace = bucket
+        self.bucket = bucket
         self.clock: Callable[[], float] = clock
         # Ordered: a plain dict would search through all who left whenever it looks for its first.
         self.waiters: OrderedDict[Waiter, None] = OrderedDict()
