@@ -42,7 +42,8 @@ EXPECTED = {
 
 def test_every_error_has_a_code() -> None:
     """Each class of the error tree ends in the exit code of this table, and none is missing."""
-    homes = {"aldeamo_async", "aldeamo_async._errors"}  # e-mail has kinds of its own, and no command
+    # E-mail has kinds of its own, and no command.
+    homes = {"aldeamo_async", "aldeamo_async._errors"}
     ours = [kind for kind in every_error() if kind.__module__ in homes]
     assert {kind.__name__: code_of(kind.__new__(kind)) for kind in ours} == EXPECTED
     assert set(EXPECTED) == {
