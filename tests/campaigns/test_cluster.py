@@ -273,6 +273,18 @@ async def test_a_worker_that_is_stopped_gives_the_rest_back(postgres_url: str) -
         assert chunks == {"1", "2"}
 
 
+async def test_a_job_that_comes_after_the_stop_is_given_back(postgres_url: str) -> None:
+    """An engine may hand out a job that it was fetching as it was asked to stop."""
+    async with crew(postgres_url, 10) as (campaign, queue, sandbox):
+        await start(campaign, queue, Order())
+        execute(postgres_url, "DELETE FROM aldeamo_queue.procrastinate_jobs")
+        worker = Worker(campaign, queue, concurrency=10)
+        worker.stop("enough")
+        await queue.app.tasks[_queue.TASK].func(1)
+        assert sandbox.delivered == 0
+    assert [(lock[-1], status) for lock, status, _ in jobs(postgres_url)] == [("1", "todo")]
+
+
 async def test_a_refused_key_stops_the_worker(postgres_url: str) -> None:
     """A worker whose key the API refuses ends, and says so; its messages wait for others."""
     client = AsyncBotsClient("test-key", transport=SandboxTransport(Sandbox(api_key="another-key")))

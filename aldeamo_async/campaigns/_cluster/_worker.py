@@ -118,6 +118,9 @@ class Worker:
         order = await self._queue.order()
         if order is None:
             return
+        if self._stopping.is_set():  # the engine was fetching this one as it was asked to stop
+            await self._queue.enqueue([chunk])
+            return
         try:
             report = await self._campaign.run_chunk(
                 chunk,
