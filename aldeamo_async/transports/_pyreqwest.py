@@ -20,13 +20,14 @@ from .._errors import UsageError
 from .._evidence import Phase
 from .._home import Home
 from .._settings import Timeouts, positive_seconds
-from .._wire import Exchange, MaybeSent, Unsent, WireRequest, WireResponse
+from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._gate import AsyncioTurn, Gate
 from ._httpx import OUT_OF_TIME
 from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, LaneStats, no_lane, whole
 from ._proxies import Proxies, ProxySetting
 from ._pyreqwest_answer import read_stream
 from ._pyreqwest_faults import judge
+from ._pyreqwest_open import Lender, Opened, open_stream
 from ._security import Security, certificates
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class PyreqwestTransport:
             keepalive_expiry=positive_seconds("keepalive_expiry", keepalive_expiry),
         )
         self._fault = clients.fault
+        self._lender = Lender(clients.fault, self._give_back)
         self._gate = Gate(self._max, AsyncioTurn)
         self._home = Home("transport")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,6 +109,24 @@ class PyreqwestTransport:
             self._gate.leave()
             if self._closed:
                 self._clients.forget()
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Put one request on the wire and bring back the head of its answer."""
+        loop = self._enter()
+        if self._closed:
+            raise UsageError("This transport is closed. Nothing was sent.")
+        deadline = math.inf if timeouts.total is None else loop.time() + timeouts.total
+        if timeouts.total is not None and timeouts.total <= 0:
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        if not await self._gate.enter(deadline):
+            return no_lane(self._max, closed=self._closed)
+        answer: Opened | Exchange | None = None
+        try:
+            answer = await self._carry_open(request, timeouts, deadline, loop)
+        finally:
+            if not isinstance(answer, Opened):
+                self._give_back(isinstance(answer, WireResponse) and not answer.oversized)
+        return answer
 
     def stats(self) -> LaneStats:
         """Count the requests as they are now.
@@ -169,18 +189,49 @@ class PyreqwestTransport:
             raise _unfit(request)
         return verdict
 
+    async def _carry_open(
+        self,
+        request: WireRequest,
+        timeouts: Timeouts,
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Opened | Exchange:
+        """Carry one request as far as the head of its answer."""
+        left = deadline - loop.time()
+        if left <= 0:
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        client = self._clients.find(request.endpoint.url, timeouts, left)
+        stream = _dress(request, client, math.inf, ahead=False)
+        cap = request.endpoint.dialect.max_response_bytes
+        answer = await open_stream(stream, cap, deadline, self._lender)
+        if answer is None:
+            raise _unfit(request)
+        return answer
 
-def _dress(request: WireRequest, client: Client, left: float) -> StreamRequest:
-    """Render a request and dress it for pyreqwest."""
+    def _give_back(self, fit: bool) -> None:
+        """Take back the place of an answer that was open, or never came."""
+        self._discarded += not fit
+        self._gate.leave()
+        if self._closed:
+            self._clients.forget()
+
+
+def _dress(
+    request: WireRequest, client: Client, left: float, *, ahead: bool = True
+) -> StreamRequest:
+    """Render a request and dress it for pyreqwest.
+
+    ``ahead`` lets it read up to 64 KiB of the body before it hands over the head: all of most.
+    """
     rendered = request.render()
     try:
-        return _built(rendered, client, left)
+        return _built(rendered, client, left, ahead=ahead)
     except ValueError:
         problem = _unfit(request)
     raise problem  # outside of the handler: the exception may quote the URL
 
 
-def _built(rendered: Rendered, client: Client, left: float) -> StreamRequest:
+def _built(rendered: Rendered, client: Client, left: float, *, ahead: bool) -> StreamRequest:
     builder = client.request(rendered.method, rendered.url)
     for name, value in rendered.headers:
         builder = builder.header(name, value, is_sensitive=name not in _SHOWN)
@@ -192,6 +243,8 @@ def _built(rendered: Rendered, client: Client, left: float) -> StreamRequest:
         builder = builder.header("content-length", "0")
     if left < math.inf:
         builder = builder.timeout(timedelta(seconds=min(left, _LONGEST)))
+    if not ahead:
+        builder = builder.streamed_read_buffer_limit(0)
     return builder.build_streamed()
 
 

@@ -28,22 +28,37 @@ T = TypeVar("T")
 
 async def read_stream(stream: StreamRequest, cap: int) -> WireResponse:
     """Send a request and read its answer; decode what came."""
-    response = await _plainly_cancelled(stream.__aenter__())
     raw: bytes | None = None
     try:
-        headers = _headers(response)
-        told = dict(headers)
-        raw = await _body(response, told, cap)
+        response = await plainly_cancelled(stream.__aenter__())
+        headers = headers_of(response)
+        raw = await _body(response, dict(headers), cap)
     finally:
         # A body read to its end has left nothing to close.
         if raw is None:
-            await stream.__aexit__(None, None, None)
-    body = None if raw is None else decode(raw, told.get("content-encoding"), cap)
-    return WireResponse(response.status, headers, body or b"", oversized=body is None)
+            close(stream)
+    return whole(response.status, headers, raw, cap)
+
+
+def whole(status: int, headers: Pairs, raw: bytes | None, cap: int) -> WireResponse:
+    """Make an answer of its body as it came; ``None`` stands for one past the cap."""
+    body = None if raw is None else decode(raw, dict(headers).get("content-encoding"), cap)
+    return WireResponse(status, headers, body or b"", oversized=body is None)
+
+
+def close(stream: StreamRequest) -> None:
+    """Close the connection of a request whose answer is not read to its end.
+
+    An answer that is only dropped keeps its connection until the server sends more, or its read
+    time-out. pyreqwest closes in one step; without an answer there is nothing to close, and it says
+    so with a ``RuntimeError``.
+    """
+    with suppress(StopIteration, RuntimeError):
+        stream.__aexit__(None, None, None).send(None)
 
 
 @coroutine
-def _plainly_cancelled(call: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
+def plainly_cancelled(call: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Await a call of pyreqwest; end it where it is cancelled, and raise what was thrown in."""
     try:
         while True:
@@ -53,6 +68,7 @@ def _plainly_cancelled(call: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         return value
     except asyncio.CancelledError as cut:
         with suppress(Exception, asyncio.CancelledError):
+            call.send(None)  # an answer that came in the same moment: its stream can be closed
             call.throw(cut)
         call.close()
         raise
@@ -62,17 +78,17 @@ async def _body(response: Response, told: dict[str, str], cap: int) -> bytes | N
     """Return the body as it came over the wire, or ``None`` where it goes past the cap."""
     length = told.get("content-length")
     if length is None or "transfer-encoding" in told:
-        return await _collect(response, cap)
+        return await collect(response, cap)
     if int(length) > cap:
         return None
-    return (await response.bytes()).to_bytes()
+    return (await plainly_cancelled(response.bytes())).to_bytes()
 
 
-async def _collect(response: Response, cap: int) -> bytes | None:
+async def collect(response: Response, cap: int) -> bytes | None:
     """Read a body that does not say how long it is."""
     parts: list[bytes] = []
     size = 0
-    while (chunk := await response.body_reader.read_chunk()) is not None:
+    while (chunk := await plainly_cancelled(response.body_reader.read_chunk())) is not None:
         parts.append(chunk.to_bytes())
         size += len(chunk)
         if size > cap:
@@ -80,7 +96,7 @@ async def _collect(response: Response, cap: int) -> bytes | None:
     return b"".join(parts)
 
 
-def _headers(response: Response) -> Pairs:
+def headers_of(response: Response) -> Pairs:
     """Return the headers, names in lower case."""
     try:
         return tuple(response.headers.items())

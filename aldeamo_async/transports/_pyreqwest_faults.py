@@ -51,6 +51,12 @@ def judge(error: BaseException, *, out_of_time: bool) -> Unsent | MaybeSent:
         return Unsent(Phase.CONNECT, _worded(kind, causes), timed_out=out_of_time)
     if out_of_time:
         return MaybeSent(Phase.READ, OUT_OF_TIME, timed_out=True)
+    return judge_body(error)
+
+
+def judge_body(error: BaseException) -> MaybeSent:
+    """Say what is known of a request whose answer was on its way, in what time it may take."""
+    causes = _causes(error)
     if _number(causes) == errno.ETIMEDOUT:
         return MaybeSent(Phase.WRITE, _worded(httpx.WriteTimeout, ()))
     return MaybeSent(Phase.READ, _worded(_kind_of_rest(causes, error), causes))

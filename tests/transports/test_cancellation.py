@@ -44,6 +44,12 @@ LEAVES: dict[str, type[LaneTransport] | type[PyreqwestTransport]] = {
     "lanes": LaneTransport,
     FAST: PyreqwestTransport,
 }
+LONG = b" " * 100_000  # more than pyreqwest reads ahead of the head
+BEGUN = {  # by the phase in which it stalls, what came of an answer
+    "body": b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{",
+    "long body": b"HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n" + LONG,
+    "long chunk": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n30d40\r\n" + LONG,
+}
 
 
 def keeping(_: int) -> bytes:
@@ -151,14 +157,13 @@ async def cancelled_at(
 
 
 @pytest.mark.asyncio_only
-@pytest.mark.parametrize("phase", ["head", "body", "connect"])
+@pytest.mark.parametrize("phase", ["head", "body", "long body", "long chunk", "connect"])
 async def test_the_cancellation_comes_out_as_it_went_in(phase: str) -> None:
     """Nobody who cancels a task is handed a cancellation that is not his own."""
 
     def stall(connection: Connection) -> None:
         connection.read_request()
-        if phase == "body":
-            connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{")
+        connection.send(BEGUN.get(phase, b""))
         connection.hang()
 
     with RawServer(stall) as server, black_hole() as nobody:

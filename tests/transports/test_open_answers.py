@@ -29,10 +29,12 @@ from aldeamo_async.transports import (
     LaneTransport,
     MaybeSent,
     OpenAnswer,
+    PyreqwestTransport,
     Timeouts,
     Unsent,
     WireResponse,
 )
+from support.backends import FAST, everywhere
 from support.rawserver import Connection, RawServer, answer
 from support.wire import reading, until
 
@@ -44,12 +46,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real_clock
 
 KEY = "test-key"
-ROWS = 2_000  # about 300 kB: several reads of a socket
+ROWS = 2_000  # about 500 kB: more than any leaf reads of a socket at a time
+DELAY = 0.001  # seconds between two cancellations of a sweep by time
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
 USERS = [
-    {"id": str(n), "user_id": f"50700000{n:04d}", "name": "Ana", "email": None} for n in range(ROWS)
+    {"id": str(n), "user_id": f"50700000{n:04d}", "name": "Ana" * 60, "email": None} for n in range(ROWS)
 ]
 BODY = json.dumps(
     {"status": True, "codigo": 0, "message": "Users for channel", "data": USERS}
@@ -74,10 +77,19 @@ def pool(size: int = 1) -> StreamingTransport:
     return HttpxTransport(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=size)))
 
 
-CARRIERS: dict[str, Callable[[], StreamingTransport]] = {"lanes": lanes, "pool": pool}
+def fast(size: int = 1) -> StreamingTransport:
+    return PyreqwestTransport(max_connections=size)
 
 
-@pytest.fixture(params=CARRIERS)
+CARRIERS: dict[str, Callable[[], StreamingTransport]] = {"lanes": lanes, "pool": pool, FAST: fast}
+
+LEAVES: dict[str, type[LaneTransport] | type[PyreqwestTransport]] = {
+    "lanes": LaneTransport,
+    FAST: PyreqwestTransport,
+}
+
+
+@pytest.fixture(params=everywhere(CARRIERS))
 def transport(request: pytest.FixtureRequest) -> StreamingTransport:
     return CARRIERS[request.param]()
 
@@ -266,7 +278,8 @@ async def test_past_the_cap(transport: StreamingTransport, *, packed: bool) -> N
         while connection.read_request():
             data = gzip.compress(BODY, mtime=0) if packed else BODY
             coding = ["content-encoding: gzip"] if packed else []
-            connection.send(answer(data, *coding))
+            # So much behind it that no leaf has read all of it ahead.
+            connection.send(answer(data + bytes(8_000_000), *coding))
 
     with RawServer(flood) as server:
         dialect = Dialect(base_url=server.base_url, max_response_bytes=90_000)
@@ -316,6 +329,26 @@ async def test_cancelled_at_any_tick() -> None:
         gc.collect()
 
 
+@pytest.mark.asyncio_only
+async def test_the_fast_leaf_cancelled_at_any_time() -> None:
+    """The same where threads of Rust do the work, whose pace no tick of the loop measures."""
+    with RawServer(serving) as server:
+        transport = PyreqwestTransport(max_connections=1)
+        async with client_of(server, transport) as client:
+            delays = late = 0
+            while late < 3:
+                with anyio.move_on_after(delays * DELAY) as scope:
+                    async with client.iter_users("web") as users:
+                        await anext(users)
+                late = 0 if scope.cancelled_caught else late + 1
+                delays += 1
+            await quiet(client)
+            stats = transport.stats()
+            assert (stats.busy, stats.waiting) == (0, 0)
+            assert stats.discarded > 0
+        await until(lambda: server.ended == server.connections)
+
+
 async def opened(transport: StreamingTransport, server: RawServer) -> OpenAnswer:
     found = await transport.open(reading(server.base_url), Timeouts(total=5.0))
     assert not isinstance(found, WireResponse | Unsent | MaybeSent)
@@ -343,9 +376,10 @@ async def test_an_open_answer(transport: StreamingTransport) -> None:
         await transport.aclose()
 
 
-async def test_a_lane_is_as_busy_as_its_answer_is_open() -> None:
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_a_place_is_as_busy_as_its_answer_is_open(leaf: str) -> None:
     """An open answer holds its place; who has no time to wait for it was not sent."""
-    transport = LaneTransport(max_connections=1)
+    transport = LEAVES[leaf](max_connections=1)
     with RawServer(serving) as server:
         found = await opened(transport, server)
         assert transport.stats().busy == 1
@@ -363,9 +397,10 @@ async def test_a_lane_is_as_busy_as_its_answer_is_open() -> None:
             await transport.open(reading(server.base_url), Timeouts(total=5.0))
 
 
-async def test_closed_while_an_answer_is_open() -> None:
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_closed_while_an_answer_is_open(leaf: str) -> None:
     """A transport that closes lets an open answer come to its end, and then closes its lane."""
-    transport = LaneTransport(max_connections=2)
+    transport = LEAVES[leaf](max_connections=2)
     with RawServer(serving) as server:
         found = await opened(transport, server)
         await transport.aclose()
@@ -375,9 +410,10 @@ async def test_closed_while_an_answer_is_open() -> None:
         await until(lambda: server.ended == server.connections)
 
 
-async def test_nobody_answers() -> None:
+@pytest.mark.parametrize("leaf", everywhere(LEAVES))
+async def test_nobody_answers(leaf: str) -> None:
     """A refused connection is unsent, as for any request, and costs no place."""
-    transport = LaneTransport(max_connections=1)
+    transport = LEAVES[leaf](max_connections=1)
     with RawServer(serving) as server:
         url = server.base_url
     for _ in range(3):
