@@ -27,7 +27,7 @@ from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, LaneStats, no_lane, whole
 from ._proxies import Proxies, ProxySetting
 from ._pyreqwest_answer import read_stream
 from ._pyreqwest_faults import judge
-from ._pyreqwest_open import Lender, Opened, open_stream
+from ._pyreqwest_open import Lender, Opened, Wanted, open_stream
 from ._security import Security, certificates
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class PyreqwestTransport:
 
     Two time-outs are coarser: that of a read runs from the start of a request to the head of its
     answer, then anew for each piece of the body; that of a write is kept by the kernel, on Linux.
-    An instance belongs to the event loop and the process of its first use.
+    What is cancelled before the head of its answer frees its place at once; its connection is
+    closed with the answer or the time-out. Answers that come row by row use connections of their
+    own. An instance belongs to the event loop and the process of its first use.
 
     Raises:
         UsageError: a setting that cannot be honoured, at once; no pyreqwest; a call on trio.
@@ -120,12 +122,14 @@ class PyreqwestTransport:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         if not await self._gate.enter(deadline):
             return no_lane(self._max, closed=self._closed)
-        answer: Opened | Exchange | None = None
+        kept = fit = False
         try:
             answer = await self._carry_open(request, timeouts, deadline, loop)
+            kept = isinstance(answer, Opened)
+            fit = isinstance(answer, WireResponse) and not answer.oversized
         finally:
-            if not isinstance(answer, Opened):
-                self._give_back(isinstance(answer, WireResponse) and not answer.oversized)
+            if not kept:
+                self._give_back(fit)
         return answer
 
     def stats(self) -> LaneStats:
@@ -200,10 +204,10 @@ class PyreqwestTransport:
         left = deadline - loop.time()
         if left <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
-        client = self._clients.find(request.endpoint.url, timeouts, left)
+        client = self._clients.find(request.endpoint.url, timeouts, left, patient=True)
         stream = _dress(request, client, math.inf, ahead=False)
-        cap = request.endpoint.dialect.max_response_bytes
-        answer = await open_stream(stream, cap, deadline, self._lender)
+        wanted = Wanted(request.endpoint.dialect.max_response_bytes, timeouts.read, deadline)
+        answer = await open_stream(stream, wanted, self._lender)
         if answer is None:
             raise _unfit(request)
         return answer

@@ -68,8 +68,7 @@ def plainly_cancelled(call: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         return value
     except asyncio.CancelledError as cut:
         with suppress(Exception, asyncio.CancelledError):
-            call.send(None)  # an answer that came in the same moment: its stream can be closed
-            call.throw(cut)
+            call.throw(cut)  # an answer that came in the same moment can be closed after this
         call.close()
         raise
 
@@ -78,13 +77,13 @@ async def _body(response: Response, told: dict[str, str], cap: int) -> bytes | N
     """Return the body as it came over the wire, or ``None`` where it goes past the cap."""
     length = told.get("content-length")
     if length is None or "transfer-encoding" in told:
-        return await collect(response, cap)
+        return await _collect(response, cap)
     if int(length) > cap:
         return None
     return (await plainly_cancelled(response.bytes())).to_bytes()
 
 
-async def collect(response: Response, cap: int) -> bytes | None:
+async def _collect(response: Response, cap: int) -> bytes | None:
     """Read a body that does not say how long it is."""
     parts: list[bytes] = []
     size = 0

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # The timer of a read begins with the request here, so a connect must end a little before it.
 _BEFORE_READ: Final = 0.9
 _MAX_CLIENTS: Final = 32  # for time-outs that differ with every call; the oldest client goes
+# Seconds; a request that was cancelled before its answer began goes on in pyreqwest until this.
+_MUST_END: Final = 3600.0
 _FOR_EVER: Final = 1e9  # seconds; a timedelta cannot hold infinity
 _PATIENCE: Final = 1.0  # seconds for the threads of Rust when the interpreter ends
 _TICK: Final = 0.002  # seconds; a thread of Rust is in Python for some microseconds at a time
@@ -79,9 +81,13 @@ class Clients:
         self._expiry = keepalive_expiry
         self._made: dict[tuple[str, float | None, float | None, float | None], Client] = {}
 
-    def find(self, url: str, timeouts: Timeouts, left: float) -> Client:
-        """Return the client for a URL, with ``left`` seconds of the call to go."""
-        key = (url, _connect_seconds(timeouts, left), timeouts.read, timeouts.write)
+    def find(self, url: str, timeouts: Timeouts, left: float, *, patient: bool = False) -> Client:
+        """Return the client for a URL, with ``left`` seconds of the call to go.
+
+        A ``patient`` one leaves the time of a read to its caller.
+        """
+        read = _MUST_END if patient and timeouts.read is not None else timeouts.read
+        key = (url, _connect_seconds(timeouts, left), read, timeouts.write)
         client = self._made.get(key)
         if client is None:
             client = self._made[key] = self._usable(*key)

@@ -37,6 +37,8 @@ _WORDS: Final = (
     ("received fatal alert", "TLS failed"),
     ("peer is incompatible", "TLS failed"),
 )
+# What a read time-out proves that this side keeps itself.
+READ_TIMED_OUT: Final = MaybeSent(Phase.READ, describe(httpx.ReadTimeout("")))
 
 
 def judge(error: BaseException, *, out_of_time: bool) -> Unsent | MaybeSent:

@@ -2,29 +2,39 @@
 
 Rule 1: a place on the wire is given back once: as fit after a complete answer, as unfit otherwise.
 Rule 2: what is not fit is closed in the same step, so that it needs nobody who can await.
+Rule 3: the time of a read is kept here. pyreqwest reads a piece ahead, and its timer runs on while
+the caller is busy with the one before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .._evidence import Phase
-from .._wire import MaybeSent, WireResponse
+from .._wire import MaybeSent
 from ._httpx import OUT_OF_TIME
 from ._pieces import Pieces, comes_in_pieces
-from ._pyreqwest_answer import close, collect, headers_of, plainly_cancelled, whole
-from ._pyreqwest_faults import judge, judge_body
+from ._pyreqwest_answer import close, headers_of, plainly_cancelled, whole
+from ._pyreqwest_faults import READ_TIMED_OUT, judge, judge_body
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pyreqwest.request import StreamRequest
     from pyreqwest.response import Response
 
     from .._wire import Exchange, Pairs
+
+
+@frozen
+class Wanted:
+    """What an answer may cost: bytes, seconds for each read, the time by which its head is due."""
+
+    cap: int
+    patience: float | None
+    deadline: float
 
 
 @frozen
@@ -39,18 +49,15 @@ class Opened:
     """An answer of pyreqwest whose body is still to come: ``OpenAnswer`` of the port."""
 
     def __init__(
-        self,
-        stream: StreamRequest,
-        response: Response,
-        headers: Pairs,
-        pieces: Pieces,
-        lender: Lender,
+        self, stream: StreamRequest, response: Response, wanted: Wanted, lender: Lender
     ) -> None:
         self.status: int = response.status
-        self.headers: Pairs = headers
+        self.headers: Pairs = headers_of(response)
+        self.coding = dict(self.headers).get("content-encoding")
         self._stream = stream
         self._reader = response.body_reader
-        self._pieces = pieces
+        self._pieces = Pieces(self.coding if comes_in_pieces(self.coding) else None, wanted.cap)
+        self._patience = wanted.patience
         self._lender = lender
         self._given_back = False
 
@@ -68,6 +75,8 @@ class Opened:
             piece = await self._pieces.next(self._fetch)
         except self._lender.fault as error:
             piece = judge_body(error)
+        except TimeoutError:
+            piece = READ_TIMED_OUT
         if self.oversized or isinstance(piece, MaybeSent):
             self.abandon()
         elif not piece:
@@ -89,36 +98,53 @@ class Opened:
         self._lender.give_back(fit)
 
     async def _fetch(self) -> bytes | None:
-        chunk = await plainly_cancelled(self._reader.read_chunk())
+        with anyio.fail_after(self._patience):
+            chunk = await plainly_cancelled(self._reader.read_chunk())
         return None if chunk is None else chunk.to_bytes()
 
 
 async def open_stream(
-    stream: StreamRequest, cap: int, deadline: float, lender: Lender
+    stream: StreamRequest, wanted: Wanted, lender: Lender
 ) -> Opened | Exchange | None:
     """Send a request and read the head of its answer; one in another coding is read whole.
 
     ``None`` is for a request that hyper cannot write at all.
     """
-    answer: Opened | WireResponse | None = None
-    verdict: Exchange | None = MaybeSent(Phase.READ, OUT_OF_TIME, timed_out=True)
+    answer: Opened | Exchange | None = MaybeSent(Phase.READ, OUT_OF_TIME, timed_out=True)
     try:
-        # The time of pyreqwest's own would run on over the body, which is the caller's to bound.
-        with anyio.CancelScope(deadline=deadline):
-            answer = await _receive(stream, cap, lender)
+        # A total time of pyreqwest's own would go on for the body, which is the caller's to bound.
+        with anyio.CancelScope(deadline=wanted.deadline):
+            answer = await _receive(stream, wanted, lender)
     except lender.fault as error:
-        out_of_time = anyio.current_time() >= deadline
-        verdict = None if isinstance(error, ValueError) else judge(error, out_of_time=out_of_time)
+        out_of_time = anyio.current_time() >= wanted.deadline
+        answer = None if isinstance(error, ValueError) else judge(error, out_of_time=out_of_time)
+    except TimeoutError:
+        answer = READ_TIMED_OUT
     finally:
         if not isinstance(answer, Opened):
             close(stream)
-    return verdict if answer is None else answer
+    return answer
 
 
-async def _receive(stream: StreamRequest, cap: int, lender: Lender) -> Opened | WireResponse:
-    response = await plainly_cancelled(stream.__aenter__())
-    headers = headers_of(response)
-    coding = dict(headers).get("content-encoding")
-    if comes_in_pieces(coding):
-        return Opened(stream, response, headers, Pieces(coding, cap), lender)
-    return whole(response.status, headers, await collect(response, cap), cap)
+async def _receive(stream: StreamRequest, wanted: Wanted, lender: Lender) -> Opened | Exchange:
+    with anyio.fail_after(wanted.patience):
+        response = await plainly_cancelled(stream.__aenter__())
+    answer = Opened(stream, response, wanted, lender)
+    if comes_in_pieces(answer.coding):
+        return answer
+    # The place of an answer that is read whole is given back by the one who opens it.
+    return await _whole(Opened(stream, response, wanted, evolve(lender, give_back=_keep)), wanted)
+
+
+def _keep(fit: bool) -> None:
+    """Keep the place."""
+
+
+async def _whole(answer: Opened, wanted: Wanted) -> Exchange:
+    parts: list[bytes] = []
+    while piece := await answer.read():
+        if isinstance(piece, MaybeSent):
+            return piece
+        parts.append(piece)
+    raw = None if answer.oversized else b"".join(parts)
+    return whole(answer.status, answer.headers, raw, wanted.cap)
