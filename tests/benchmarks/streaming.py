@@ -2,8 +2,9 @@
 
 Run: `python tests/benchmarks/streaming.py [--small 10000] [--large 1000000]`. A raw server in this
 process makes the answer as it goes; each reader is a fresh process that reports its peak above what
-it needed before it began. ijson (C backend) reads the same bytes where it is installed. Read the
-ratios and the differences; the times hold the machine's speed.
+it needed before it began. `fast` is iter_users over PyreqwestTransport; ijson (C backend) reads the
+same bytes; each where it is installed. Read the ratios and the differences; the times hold the
+machine's speed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import sys
 import threading
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from aldeamo_async import AsyncBotsClient, Dialect
+from aldeamo_async.transports import PyreqwestTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,18 +102,22 @@ class _File:
         return next(self._chunks, b"") if size else b""
 
 
-READERS = {"iter_users": iterate, "users": whole}
+READERS = {"iter_users": iterate, "fast": iterate, "users": whole}
 
 
 async def read(how: str, url: str) -> int:
     dialect = Dialect(base_url=url, max_response_bytes=CAP)
-    async with AsyncBotsClient("test-key", dialect=dialect, deadline=600) as client:
+    transport = PyreqwestTransport() if how == "fast" else None
+    options: dict[str, Any] = {"transport": transport} if transport else {}
+    async with AsyncBotsClient("test-key", dialect=dialect, deadline=600, **options) as client:
         return await READERS[how](client)
 
 
 def run(how: str, url: str, count: int) -> None:
     """Read in this process; print the peak above the start in MB and the CPU time in seconds."""
-    anyio.run(read, "users", url.replace(str(count), "1"))  # what every reader needs
+    anyio.run(
+        read, how if how in READERS else "users", url.replace(str(count), "1")
+    )  # what every reader needs
     before, cpu = peak(), time.process_time()
     found = bare_ijson(url) if how == "ijson" else anyio.run(read, how, url)
     assert found == count
@@ -152,6 +158,9 @@ def main() -> None:
     port = listener.getsockname()[1]
     measure("iter_users", port, options.small)
     above = measure("iter_users", port, options.large)
+    if find_spec("pyreqwest"):
+        measure("fast", port, options.small)
+        above = max(above, measure("fast", port, options.large))
     measure("users", port, options.whole)
     if find_spec("ijson"):
         measure("ijson", port, options.whole)

@@ -30,7 +30,9 @@ COMMANDS = commands_of(aldeamo)
 
 
 def options_of(command: click.Command) -> set[str]:
-    context = click.Context(command, info_name="aldeamo", **command.context_settings)
+    # click keeps the help option of the first context that asks: it must know -h from its parent.
+    parent = click.Context(aldeamo, info_name="aldeamo", **aldeamo.context_settings)
+    context = click.Context(command, parent=parent, **command.context_settings)
     return {
         name
         for option in command.get_params(context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+
+from support.children import with_path
 
 if TYPE_CHECKING:
     from support.postgres import PostgresServer
@@ -63,7 +64,7 @@ def test_the_server_outlives_nobody() -> None:
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        env=with_path(TESTS),
         capture_output=True,
         text=True,
         check=False,

@@ -56,7 +56,7 @@ class Told:
         return await self._stream.receive_until(b"\r\n\r\n", 10_000)
 
     async def block(self) -> bytes:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             return await self._stream.receive_until(b"\n\n", 1_000_000)
 
     async def next(self) -> tuple[str, Any]:
@@ -186,7 +186,7 @@ async def test_the_stream_is_silent_without_news(page: httpx.AsyncClient) -> Non
 
 async def test_the_server_stops_with_a_page_open(sandbox: Sandbox) -> None:
     """An open page does not keep the sandbox from ending."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with serve(sandbox) as url:
             parts = urlsplit(url)
             stream = await anyio.connect_tcp(str(parts.hostname), parts.port or 0)

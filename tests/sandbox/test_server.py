@@ -58,7 +58,7 @@ async def read_answer(stream: SocketStream) -> bytes:
 
 async def until(condition: Any) -> None:
     """Wait for what happens in the server's thread, which cannot set an event here."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.005)
 
@@ -193,8 +193,9 @@ async def test_stops_at_once() -> None:
 
 async def test_stops_when_cancelled() -> None:
     """A cancelled program still takes the server down."""
-    with anyio.move_on_after(0.05):
+    with anyio.CancelScope() as scope:
         async with serve(Sandbox()) as url:
+            scope.cancel()
             await anyio.sleep_forever()
     with pytest.raises(OSError, match="connect"):
         await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0)
@@ -258,16 +259,17 @@ async def test_logging_is_left_alone() -> None:
 @pytest.mark.parametrize("level", [1, logging.DEBUG])
 async def test_logs_hold_no_secret(level: int, caplog: pytest.LogCaptureFixture) -> None:
     """With every logger wide open, no line has the key, a phone number or a text."""
-    caplog.set_level(level)
-    caplog.set_level(level, "uvicorn.error")
+    for name in (None, "uvicorn.error", "aldeamo_async", "aldeamo_async.sandbox"):
+        caplog.set_level(level, name)
     sandbox = Sandbox(weather=Weather.sequence([None, *Fault.every()]))
     form = {"auth": "test-key", "channel": "sms", "client_id": "573000000001", "msg": "secreto"}
     inner = httpx.AsyncHTTPTransport(verify=TLS)
     request = httpx.Request("POST", "http://sandbox.invalid/bots/messages", params=form)
     async with serve(sandbox) as url, inner:
         request.url = httpx.URL(url + "/messages", params=form)
-        for _ in range(len(Fault.every()) + 1):
-            request.extensions["timeout"] = {"read": 0.02}
+        for number in range(len(Fault.every()) + 1):
+            # The first answer is waited for; of the faults some never give one.
+            request.extensions["timeout"] = {"read": 0.02 if number else 20.0}
             try:
                 answer = await inner.handle_async_request(request)
                 await answer.aread()

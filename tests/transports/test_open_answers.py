@@ -107,7 +107,7 @@ async def client_of(
 async def quiet(client: AsyncBotsClient) -> None:
     """Twenty reads, one after another: whatever went before left nothing taken."""
     for _ in range(20):
-        with anyio.fail_after(5.0):
+        with anyio.fail_after(30.0):
             assert len(await client.users("web")) == ROWS
 
 
@@ -178,8 +178,8 @@ async def drain(rows: Any, found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
-        ({"deadline": 0.6, "timeout": 5.0}, DeadlineExceeded),
-        ({"deadline": 30.0, "timeout": 0.3}, NoAnswer),
+        ({"deadline": 1.2, "timeout": 20.0}, DeadlineExceeded),
+        ({"deadline": 60.0, "timeout": 0.5}, NoAnswer),
     ],
     ids=["deadline", "read time-out"],
 )
@@ -200,7 +200,7 @@ async def test_a_slow_server(
     with RawServer(drip) as server:
         async with client_of(server, transport, **options) as client:
             found: list[str] = []
-            with anyio.fail_after(5.0), pytest.raises(kind) as caught:
+            with anyio.fail_after(30.0), pytest.raises(kind) as caught:
                 await drain(client.iter_users("web"), found)
             assert found
             assert type(caught.value) is kind

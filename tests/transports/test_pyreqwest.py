@@ -6,11 +6,11 @@ import _thread
 import asyncio
 import gzip
 import math
-import os
 import subprocess
 import sys
 import threading
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -40,6 +40,7 @@ from aldeamo_async.transports import (
 from aldeamo_async.transports._proxies import Proxies
 from aldeamo_async.transports._pyreqwest_clients import Clients, settle
 from aldeamo_async.transports._pyreqwest_faults import UNSENT_MARK, judge
+from support.children import with_path
 from support.rawserver import SENT_BODY, Connection, RawServer, Seen, answer, serve_all
 from support.wire import KEY, reading, sending, until
 
@@ -575,5 +576,5 @@ def test_a_process_ends_in_peace() -> None:
         subprocess.run(
             [sys.executable, "-c", ENDING, server.base_url],
             check=True,
-            env=os.environ | {"PYTHONPATH": __file__.rpartition("transports")[0]},
+            env=with_path(Path(__file__).parents[1]),
         )

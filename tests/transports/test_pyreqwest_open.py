@@ -69,7 +69,7 @@ async def opened(transport: PyreqwestTransport, server: RawServer, timeouts: Tim
 
 async def closed(server: RawServer) -> None:
     """Wait until the server has seen the end of its one connection."""
-    with anyio.fail_after(5.0):
+    with anyio.fail_after(30.0):
         await until(lambda: server.ended == server.connections == 1)
 
 

@@ -113,14 +113,14 @@ async def test_trap_22_timeouts_are_kept_on_the_wire(*, own: bool, view: bool) -
     """Those of the constructor and those of a view, also over a transport that was passed in."""
     options: dict[str, Any] = {"transport": httpx.AsyncHTTPTransport()} if own else {}
     if not view:
-        options["timeout"] = 0.3
+        options["timeout"] = 0.5
     with RawServer(hang) as server:
         async with AsyncBotsClient(KEY, base_url=server.base_url, **options) as client:
-            caller = client.with_options(timeout=0.3) if view else client
+            caller = client.with_options(timeout=0.5) if view else client
             began = anyio.current_time()
             with pytest.raises(DeliveryUnknown):
                 await caller.send("sms", PHONE, TEXT)
-            assert anyio.current_time() - began < 3
+            assert anyio.current_time() - began < 20  # the default is 30
 
 
 @pytest.mark.real_clock
