@@ -68,7 +68,9 @@ def plainly_cancelled(call: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
         return value
     except asyncio.CancelledError as cut:
         with suppress(Exception, asyncio.CancelledError):
-            call.throw(cut)  # an answer that came in the same moment can be closed after this
+            # An answer that came in the same moment is taken first, for its stream to be closed.
+            call.send(None)
+            call.throw(cut)
         call.close()
         raise
 
