@@ -18,8 +18,9 @@ import anyio
 from ._errors import UsageError
 from ._models import Outcome, Outgoing
 from ._order import Order
-from ._outbox import Outbox
+from ._outbox import Doorway, Outbox
 from ._source import END, End, Source, as_source
+from ._turn import turns_here
 from .limits import Permit, RateLimiter
 from .limits._take import still_wanted
 
@@ -60,10 +61,10 @@ class Outcomes:
         self._order = Order(concurrency * _HELD_BACK_PER_WORKER) if ordered else None
         self._workers = 0
         self._working = 0
-        # Without a yield where nobody waits: the way of an unlimited run over a plain iterable.
-        self._turn = anyio.Lock(fast_acquire=True)
+        turn = turns_here()
+        self._doorway = Doorway(turn)
         self._room = anyio.Event()
-        self._outbox = Outbox(concurrency)
+        self._outbox = Outbox(concurrency, turn)
         self._left = False
         self._failure: Exception | None = None
         self._tasks: TaskGroup | None = None
@@ -141,7 +142,7 @@ class Outcomes:
 
     async def _take(self) -> tuple[Outgoing, Permit] | None:
         """Take the next message and a permit for it, one worker at a time."""
-        async with self._turn:
+        async with self._doorway:
             outgoing = await self._next_free()
             if outgoing is END:
                 return None

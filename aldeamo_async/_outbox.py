@@ -10,44 +10,63 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from ._source import END, End
 
 if TYPE_CHECKING:
     from ._models import Outcome
+    from ._turn import Turn
 
 
 class Sleepers:
     """Tasks that wait for a condition, woken one at a time in the order in which they came."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_turn", "_turns")
 
-    def __init__(self) -> None:
-        self._events: deque[anyio.Event] = deque()
+    def __init__(self, turn: type[Turn]) -> None:
+        self._turn = turn
+        self._turns: deque[Turn] = deque()
 
     async def wait(self) -> None:
         """Sleep until woken; look again then, for another may have been quicker."""
-        event = anyio.Event()
-        self._events.append(event)
+        turn = self._turn()
+        self._turns.append(turn)
         try:
-            await event.wait()
+            await turn.wait()
         except BaseException:
-            if event.is_set():
-                self.wake()
+            if turn in self._turns:
+                self._turns.remove(turn)
             else:
-                self._events.remove(event)
+                self.wake()
             raise
 
     def wake(self) -> None:
         """Wake the one who has slept longest, if anybody sleeps."""
-        if self._events:
-            self._events.popleft().set()
+        if self._turns:
+            self._turns.popleft().call()
 
     def wake_all(self) -> None:
         """Wake everybody."""
-        while self._events:
+        while self._turns:
             self.wake()
+
+
+class Doorway:
+    """Lets one task through at a time; without a yield where nobody is in it."""
+
+    __slots__ = ("_taken", "_waiting")
+
+    def __init__(self, turn: type[Turn]) -> None:
+        self._taken = False
+        self._waiting = Sleepers(turn)
+
+    async def __aenter__(self) -> None:
+        while self._taken:
+            await self._waiting.wait()
+        self._taken = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._taken = False
+        self._waiting.wake()
 
 
 class Outbox:
@@ -55,11 +74,11 @@ class Outbox:
 
     __slots__ = ("_ended", "_outcomes", "_readers", "_size", "_writers")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, turn: type[Turn]) -> None:
         self._size: Final = size
         self._outcomes: deque[Outcome] = deque()
-        self._readers = Sleepers()
-        self._writers = Sleepers()
+        self._readers = Sleepers(turn)
+        self._writers = Sleepers(turn)
         self._ended = False
 
     async def put(self, outcome: Outcome) -> None:
