@@ -97,7 +97,8 @@ class PostgresLedger:
         return f"PostgresLedger({self._address.shown!r}, {self._address.campaign!r}, {state})"
 
     async def open(self) -> None:
-        """Connect, and make the tables or bring them up to date; see ``Ledger.open``."""
+        """Connect, make the tables or bring them up to date, and forget runs that were over a week
+        ago; see ``Ledger.open``."""
         self._outage.closing.clear()
         await self._runs.submit(self._open)
 
@@ -227,7 +228,12 @@ class PostgresLedger:
         return [_answer(op, self._report_link) for op in ops]
 
     def _open(self, link: Link) -> None:
-        self._campaign = link.once(lambda connection: prepare(connection, self._address.campaign))
+        self._campaign = link.once(self._prepare)
+
+    def _prepare(self, connection: Connection[TupleRow]) -> int:
+        campaign = prepare(connection, self._address.campaign)
+        leases.forget(connection, campaign)
+        return campaign
 
     def _use(self, link: Link, work: Work[T], whole: bool) -> T:
         campaign = self._campaign_now()
