@@ -7,10 +7,11 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from aldeamo_async.campaigns import CampaignStatus, Fleet, State, Worker
@@ -70,6 +71,63 @@ def test_start_work_and_look(write: Write, url: str, postgres_url: str) -> None:
         assert json.loads(again.stdout)["chunks"] == 0
         assert cli("worker", url, "--until-done").exit_code == 0
     assert (sandbox.delivered, sandbox.duplicates) == (700, 0)
+
+
+@contextmanager
+def workers(cli: Cli, url: str, count: int, *options: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many workers in processes of their own, all at their posts; each says what it has sent."""
+    command = [sys.executable, "-m", "aldeamo_async", "worker", url, "--json", *options]
+    environment = os.environ | {"ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": str(cli.url)}
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(
+                subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(count)
+        ]
+        for process in started:
+            stack.callback(process.kill)
+        until(lambda: sum(one["alive"] for one in at_work(cli, url)) == count)
+        yield started
+
+
+def at_work(cli: Cli, url: str) -> list[dict[str, Any]]:
+    """The workers, as the status of the campaign shows them."""
+    found: list[dict[str, Any]] = cli.json("campaign", "status", url)["workers"]
+    return found
+
+
+def test_two_workers_keep_one_rate(write: Write, url: str, postgres_url: str) -> None:
+    """With --shared-limit, --rate is that of all workers together, and the status shows them all.
+
+    There are four chunks, of which one worker takes three at the most: each has something to send.
+    """
+    rate, count, warm = 500, 2000, 300
+    sandbox = Sandbox()
+    limit = ["--rate", str(rate), "--shared-limit", postgres_url, "--limit-name", "promo"]
+    with (
+        loaded(url, write(HEADER, *rows(count)), sandbox) as cli,
+        workers(cli, url, 2, "--concurrency", "20", *limit) as crew,
+    ):
+        cli("campaign", "run", url, "--cluster", "--detach")
+        until(lambda: sandbox.delivered == count)
+        until(lambda: sum(one["recorded"] for one in at_work(cli, url)) == count)
+        for worker in crew:
+            worker.terminate()
+        reports = [json.loads(worker.communicate(timeout=30)[0]) for worker in crew]
+        assert [worker.returncode for worker in crew] == [0, 0]
+        with psycopg.connect(postgres_url) as connection:
+            kept = connection.execute(
+                "SELECT rate, count(*) FROM aldeamo_limits JOIN aldeamo_limit_workers USING (name) "
+                "WHERE name = 'promo' GROUP BY rate"
+            ).fetchall()
+    assert kept == [(rate, 2)]
+    sent = [report["sent"] for report in reports]
+    assert (sum(sent), min(sent) > 0) == (count, True)
+    assert sandbox.duplicates == 0
+    # However busy the machine is, no permit comes early. Two equal halves at a rate each: 1.7 s.
+    moments = [delivery.at for delivery in sandbox.deliveries]
+    assert moments[-1] - moments[warm] > 0.85 * (count - warm) / rate
 
 
 def test_whoever_starts_it_may_watch(write: Write, url: str) -> None:
