@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+HEADER = "channel,client_id,text"
+
+
+def rows(count: int) -> list[str]:
+    """Return so many lines of a file that begins with `HEADER`."""
+    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
+
 
 @frozen
 class Cli:

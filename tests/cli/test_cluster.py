@@ -19,7 +19,7 @@ from aldeamo_async.campaigns._cluster import _queue
 from aldeamo_async.cli._campaign import fleet_lines
 from aldeamo_async.cli._cluster import _engine_is_silent
 from aldeamo_async.sandbox import Fault, Sandbox, Weather
-from cli.conftest import Cli, serving
+from cli.conftest import HEADER, Cli, rows, serving
 from cli.interrupts import heard, interrupting, until
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
     from support.postgres import PostgresServer
 
     Write = Callable[..., Path]
-
-HEADER = "channel,client_id,text"
-
-
-def rows(count: int) -> list[str]:
-    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
 
 
 @pytest.fixture
@@ -74,19 +68,22 @@ def test_start_work_and_look(write: Write, url: str, postgres_url: str) -> None:
 
 
 @contextmanager
-def workers(cli: Cli, url: str, count: int, *options: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many workers in processes of their own, all at their posts; each says what it has sent."""
+def worker(cli: Cli, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker in a process of its own, which says in the end what it has sent."""
     command = [sys.executable, "-m", "aldeamo_async", "worker", url, "--json", *options]
     environment = os.environ | {"ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": str(cli.url)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def workers(cli: Cli, url: str, count: int, *options: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many workers, all at their posts."""
     with ExitStack() as stack:
-        started = [
-            stack.enter_context(
-                subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-            )
-            for _ in range(count)
-        ]
-        for process in started:
-            stack.callback(process.kill)
+        started = [stack.enter_context(worker(cli, url, *options)) for _ in range(count)]
         until(lambda: sum(one["alive"] for one in at_work(cli, url)) == count)
         yield started
 
@@ -112,10 +109,10 @@ def test_two_workers_keep_one_rate(write: Write, url: str, postgres_url: str) ->
         cli("campaign", "run", url, "--cluster", "--detach")
         until(lambda: sandbox.delivered == count)
         until(lambda: sum(one["recorded"] for one in at_work(cli, url)) == count)
-        for worker in crew:
-            worker.terminate()
-        reports = [json.loads(worker.communicate(timeout=30)[0]) for worker in crew]
-        assert [worker.returncode for worker in crew] == [0, 0]
+        for process in crew:
+            process.terminate()
+        reports = [json.loads(process.communicate(timeout=30)[0]) for process in crew]
+        assert [process.returncode for process in crew] == [0, 0]
         with psycopg.connect(postgres_url) as connection:
             kept = connection.execute(
                 "SELECT rate, count(*) FROM aldeamo_limits JOIN aldeamo_limit_workers USING (name) "
@@ -134,13 +131,11 @@ def test_whoever_starts_it_may_watch(write: Write, url: str) -> None:
     """Without --detach the start watches the workers, and ends as the campaign does."""
     sandbox = Sandbox(weather=Weather.sequence([Fault.STATUS_FALSE]))
     with loaded(url, write(HEADER, *rows(60)), sandbox) as cli:
-        command = [sys.executable, "-m", "aldeamo_async", "worker", url, "--until-done"]
-        environment = os.environ | {"ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": str(cli.url)}
         cli("campaign", "run", url, "--cluster", "--detach")
-        workers = [subprocess.Popen([*command, "--json"], env=environment, stdout=subprocess.PIPE)]
-        watched = cli("--json", "campaign", "run", url, "--cluster", "--max-attempts", 3)
-        out, _ = workers[0].communicate(timeout=60)
-        assert (watched.exit_code, workers[0].returncode) == (3, 3)
+        with worker(cli, url, "--until-done") as process:
+            watched = cli("--json", "campaign", "run", url, "--cluster", "--max-attempts", 3)
+            out, _ = process.communicate(timeout=60)
+        assert (watched.exit_code, process.returncode) == (3, 3)
         assert json.loads(out)["sent"] == 59
         assert json.loads(watched.stdout)["status"]["counts"]["rejected"] == 1
 
