@@ -180,6 +180,13 @@ class AsyncEmailClient:
         )
 
 
+def post_of(client: AsyncEmailClient) -> Post:
+    """Return what the floors above send with; refuse a closed client, or one of another loop."""
+    # The campaigns' door into the client, as `engine_of` is that of AsyncBotsClient.
+    client._home.enter()  # pyright: ignore[reportPrivateUsage]
+    return client._post  # pyright: ignore[reportPrivateUsage]
+
+
 def _as_limiter(value: Any, policy: Any) -> RateLimiter:
     """Check policy and limiter; by default one that is open until the server first refuses."""
     if not isinstance(policy, RetryPolicy):
