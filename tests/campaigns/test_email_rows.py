@@ -17,6 +17,7 @@ from aldeamo_async.email import AsyncEmailClient, OutgoingEmail
 from support.campaigns import entries, messages, sandbox_client
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from aldeamo_async.campaigns import Line
@@ -268,3 +269,28 @@ async def test_the_other_kind_in_a_file_on_disk(tmp_path: Path) -> None:
         assert await campaign.export(str(path)) == 1
         assert TO in await path.read_text()
     assert sandbox.delivered == 0
+
+
+async def test_a_source_is_closed_with_a_load_that_fails() -> None:
+    """An async generator ends where a load ends early; another source is left as it is."""
+    closed: list[bool] = []
+
+    async def rows() -> AsyncIterator[Outgoing]:
+        try:
+            yield OutgoingEmail(TO, SUBJECT, TEXT)
+        finally:
+            closed.append(True)
+
+    class Endless:
+        def __aiter__(self) -> Endless:
+            return self
+
+        async def __anext__(self) -> Outgoing:
+            return OutgoingEmail(TO, SUBJECT, TEXT)
+
+    _, client = sandbox_client()
+    async with client, Campaign.open(MemoryLedger(), client) as campaign:
+        for source in (rows(), Endless()):
+            with pytest.raises(UsageError, match="Row 1 is an e-mail"):
+                await campaign.load(source)
+    assert closed == [True]
