@@ -146,7 +146,8 @@ async def _of_rows(rows: AsyncIterable[object], maker: Maker) -> AsyncGenerator[
     number = 0
     async with AsyncExitStack() as stack:
         if isinstance(rows, AsyncGenerator):
-            await stack.enter_async_context(aclosing(rows))
+            generator = cast("AsyncGenerator[object, None]", rows)
+            await stack.enter_async_context(aclosing(generator))
         async for row in rows:
             number += 1
             batch.append(maker.from_row(number, row))
