@@ -21,7 +21,6 @@ from support.socket_faults import authority_file
 from support.wire import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from aldeamo_async.campaigns import Ledger
@@ -91,7 +90,7 @@ async def test_a_campaign_of_emails_in_postgres(
         client = client_of(port, max_connections=3)
         async with client, Campaign.open(url, client) as campaign:
             await campaign.load(emails(60))
-            await cancelled(campaign, lambda: len(room.envelopes) >= 10)
+            await cancelled(campaign, room)
             assert 10 <= len(room.envelopes) < 60
             reports = [await campaign.run_chunk(chunk) for chunk in await campaign.chunks()]
             assert await states(campaign) == {"sent": 60}
@@ -100,12 +99,14 @@ async def test_a_campaign_of_emails_in_postgres(
     assert len(room.envelopes) == 60
 
 
-async def cancelled(campaign: Campaign, when: Callable[[], bool]) -> None:
-    """Run until something is the case, then cancel the run from outside."""
+async def cancelled(campaign: Campaign, room: Mailroom) -> None:
+    """Run until ten e-mails arrived, then cancel the run from outside."""
+    room.pause = 0.02
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(campaign.run)
-        await until(when)
+        await until(lambda: len(room.envelopes) >= 10)
         tasks.cancel_scope.cancel()
+    room.pause = 0.0
 
 
 async def test_a_cancelled_run_goes_on_without_a_double(ledger: str | Ledger) -> None:
@@ -115,7 +116,7 @@ async def test_a_cancelled_run_goes_on_without_a_double(ledger: str | Ledger) ->
         client = client_of(port, max_connections=4)
         async with client, Campaign.open(ledger, client) as campaign:
             await campaign.load(emails(50))
-            await cancelled(campaign, lambda: len(room.envelopes) >= 10)
+            await cancelled(campaign, room)
             found = await states(campaign)
             assert found == {"sent": len(room.envelopes), "pending": 50 - len(room.envelopes)}
             assert found["pending"] > 0
@@ -155,12 +156,14 @@ async def test_a_killed_run_goes_on_without_a_double(tmp_path: Path) -> None:
         client = client_of(port, max_connections=4)
         async with client, Campaign.open(url, client) as campaign:
             await campaign.load(emails(150))
+        room.pause = 0.05
         child = run_elsewhere(port, url)
         try:
             await until(lambda: len(room.envelopes) >= 20 or child.poll() is not None)
         finally:
             child.kill()
             await anyio.to_thread.run_sync(child.wait)
+        room.pause = 0.0
         async with client_of(port) as client, Campaign.open(url, client) as campaign:
             report = await campaign.run()
             found = await states(campaign)
