@@ -26,9 +26,12 @@ from support.documents import (
     is_shown_by,
     run_python,
 )
+from support.smtp import client_of, mailroom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from aldeamo_async.email import AsyncEmailClient
 
 pytestmark = pytest.mark.real_clock
 
@@ -90,6 +93,13 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
         yield sandbox, url
 
 
+@pytest.fixture
+def mail() -> Iterator[AsyncEmailClient]:
+    """A client of a mail server that delivers to nobody."""
+    with mailroom(login=False) as (port, _):
+        yield client_of(port)
+
+
 @pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda x: shown(x) if x in PYTHON else x)
 def test_the_python_blocks_of_a_document_run(
     path: Path,
@@ -100,13 +110,15 @@ def test_the_python_blocks_of_a_document_run(
 ) -> None:
     """All Python blocks of a document run in order, in one namespace, and print what it says."""
     sandbox, url = surroundings
-    if '"postgresql://' in path.read_text(encoding="utf-8"):
+    text = path.read_text(encoding="utf-8")
+    if '"postgresql://' in text:
         request.getfixturevalue("postgres_environment")
+    mail = request.getfixturevalue("mail") if "OutgoingEmail" in text else None
     with (
         start_blocking_portal(backend) as portal,
         portal.wrap_async_context_manager(aldeamo_async.AsyncBotsClient.from_env()) as client,
     ):
-        given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url}
+        given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url, "mail": mail}
         namespace = given | {"__name__": "__document__"}
         for block in blocks_of(path):
             if block.runs:
@@ -115,6 +127,8 @@ def test_the_python_blocks_of_a_document_run(
             elif block.prints:
                 printed = capsys.readouterr().out
                 assert is_shown_by(printed, block), f"{block} prints:\n{printed}"
+        if mail is not None:
+            portal.call(mail.aclose)
 
 
 @pytest.mark.parametrize("block", QUOTES, ids=shown_block)
