@@ -20,7 +20,6 @@ from ._models import Outcome, Outgoing
 from ._order import Order
 from ._outbox import Doorway, Outbox
 from ._source import END, End, Source, as_source
-from ._turn import turns_here
 from .limits import Permit, RateLimiter
 from .limits._take import still_wanted
 
@@ -61,10 +60,9 @@ class Outcomes:
         self._order = Order(concurrency * _HELD_BACK_PER_WORKER) if ordered else None
         self._workers = 0
         self._working = 0
-        turn = turns_here()
-        self._doorway = Doorway(turn)
+        self._doorway = Doorway()
         self._room = anyio.Event()
-        self._outbox = Outbox(concurrency, turn)
+        self._outbox = Outbox(concurrency)
         self._left = False
         self._failure: Exception | None = None
         self._tasks: TaskGroup | None = None

@@ -11,24 +11,25 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ._source import END, End
+from ._turn import Turn, turns_here
 
 if TYPE_CHECKING:
     from ._models import Outcome
-    from ._turn import Turn
 
 
 class Sleepers:
     """Tasks that wait for a condition, woken one at a time in the order in which they came."""
 
-    __slots__ = ("_turn", "_turns")
+    __slots__ = ("_kind", "_turns")
 
-    def __init__(self, turn: type[Turn]) -> None:
-        self._turn = turn
+    def __init__(self) -> None:
+        self._kind: type[Turn] | None = None  # known in the event loop of the first who sleeps
         self._turns: deque[Turn] = deque()
 
     async def wait(self) -> None:
         """Sleep until woken; look again then, for another may have been quicker."""
-        turn = self._turn()
+        self._kind = self._kind or turns_here()
+        turn = self._kind()
         self._turns.append(turn)
         try:
             await turn.wait()
@@ -55,9 +56,9 @@ class Doorway:
 
     __slots__ = ("_taken", "_waiting")
 
-    def __init__(self, turn: type[Turn]) -> None:
+    def __init__(self) -> None:
         self._taken = False
-        self._waiting = Sleepers(turn)
+        self._waiting = Sleepers()
 
     async def __aenter__(self) -> None:
         while self._taken:
@@ -74,11 +75,11 @@ class Outbox:
 
     __slots__ = ("_ended", "_outcomes", "_readers", "_size", "_writers")
 
-    def __init__(self, size: int, turn: type[Turn]) -> None:
+    def __init__(self, size: int) -> None:
         self._size: Final = size
         self._outcomes: deque[Outcome] = deque()
-        self._readers = Sleepers(turn)
-        self._writers = Sleepers(turn)
+        self._readers = Sleepers()
+        self._writers = Sleepers()
         self._ended = False
 
     async def put(self, outcome: Outcome) -> None:
