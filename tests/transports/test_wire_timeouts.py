@@ -100,7 +100,7 @@ async def test_total(phase: Phase, transport: Transport) -> None:
     # Writing out so long a text takes a busy machine a good part of 0.3 s, before it connects.
     total = 0.3 if phase is Phase.READ else 1.0
     # A connect is given half of that by PyreqwestTransport: the largest power of two that fits.
-    least = 0.5 if phase is Phase.CONNECT else total - 0.1
+    least = 0.45 if phase is Phase.CONNECT else total - 0.1
     limits = Timeouts(connect=None, read=None, write=None, total=total)
     with black_hole() as nobody, RawServer(deaf) as silent:
         base_url = nobody if phase is Phase.CONNECT else silent.base_url
