@@ -25,6 +25,7 @@ from support.documents import (
     commands_of,
     is_shown_by,
     run_python,
+    taken_for_granted,
 )
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ PROGRAMS = {
     "head",
     "nox",
     "pip",
+    "printf",
     "python",
     "python3",
     "source",
+    "uvicorn",
 }
 
 
@@ -115,6 +118,14 @@ def test_the_python_blocks_of_a_document_run(
             elif block.prints:
                 printed = capsys.readouterr().out
                 assert is_shown_by(printed, block), f"{block} prints:\n{printed}"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=shown)
+def test_a_document_says_where_the_names_come_from_that_it_does_not_make(path: Path) -> None:
+    """Who pastes a block of it finds the client, the sandbox and the URL that the block uses."""
+    blocks = [block for block in blocks_of(path) if block.runs]
+    if taken_for_granted(blocks, {"client", "sandbox", "url"}):
+        assert "index.md#try-the-blocks)" in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", QUOTES, ids=shown_block)
