@@ -18,7 +18,7 @@ import anyio
 from ._errors import UsageError
 from ._models import Outcome, Outgoing
 from ._order import Order
-from ._outbox import Outbox
+from ._outbox import Doorway, Outbox
 from ._source import END, End, Source, as_source
 from .limits import Permit, RateLimiter
 from .limits._take import still_wanted
@@ -60,8 +60,7 @@ class Outcomes:
         self._order = Order(concurrency * _HELD_BACK_PER_WORKER) if ordered else None
         self._workers = 0
         self._working = 0
-        # Without a yield where nobody waits: the way of an unlimited run over a plain iterable.
-        self._turn = anyio.Lock(fast_acquire=True)
+        self._doorway = Doorway()
         self._room = anyio.Event()
         self._outbox = Outbox(concurrency)
         self._left = False
@@ -141,7 +140,7 @@ class Outcomes:
 
     async def _take(self) -> tuple[Outgoing, Permit] | None:
         """Take the next message and a permit for it, one worker at a time."""
-        async with self._turn:
+        async with self._doorway:
             outgoing = await self._next_free()
             if outgoing is END:
                 return None

@@ -135,13 +135,14 @@ class Call:
 
     async def _attempt(self, permit: Permit | None = None) -> Finding:
         """Make one attempt: permit, exchange, finding."""
+        began = self._ended  # with a permit at hand no time has passed
         if permit is None:
             try:
                 permit = await take(self._engine.limiter, self._deadline)
             except DeadlineExceeded as error:
                 finding = unsent(Phase.LIMITER, error.reason, timed_out=True)
                 return self._note(finding, anyio.current_time())
-        began = anyio.current_time()
+            began = anyio.current_time()
         timeouts = self._terms.settings.timeouts.within(self._deadline - began)
         self._on_wire = True
         try:

@@ -19,7 +19,7 @@ from ._codec import Codec
 from ._drift import Drift
 from ._errors import UsageError
 from ._home import ClientHome
-from ._models import Message, Outcome, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
+from ._models import Message, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
 from ._observer import Observer, tell
 from ._outcomes import send
 from ._reading import Rows, read_all
@@ -28,7 +28,7 @@ from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings
 from ._stats import ClientStats, look_at, stats_of
 from ._watch import Pace, Watch, WatchCursor, check_client_ids, engine_for_watch
 from ._wire import messages_request, users_request
-from .limits import Permit, RateLimiter, TokenBucket
+from .limits import RateLimiter, TokenBucket
 from .limits._observed import ObservedLimiter
 from .transports import as_transport
 
@@ -256,13 +256,13 @@ class AsyncBotsClient:
             UsageError: a source or concurrency that cannot work. Nothing is raised for a single
             message.
         """
-
-        async def send_one(outgoing: Outgoing, permit: Permit) -> Outcome:
-            return await send(self._engine, self._terms, outgoing, permit)
-
         self._home.enter()
         return Outcomes(
-            send_one, self._engine.limiter, source, concurrency=concurrency, ordered=ordered
+            partial(send, self._engine, self._terms),
+            self._engine.limiter,
+            source,
+            concurrency=concurrency,
+            ordered=ordered,
         )
 
     # ── options and state ──

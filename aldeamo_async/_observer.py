@@ -27,7 +27,8 @@ _READS = {"ok": "read", "cancelled": "cancelled"}
 class CallRecord:
     """One call that has ended, with all its attempts.
 
-    ``call`` is the call as the document names it (``POST /messages``), ``verdict`` that on its last
+    ``call`` is the call as the document names it (``POST /messages``), or ``SMTP submission`` to a
+    ``base_url`` like ``smtps://host:465``; ``verdict`` is that on its last
     attempt (``ok``, ``rejected``, ``refused``, ``unsent``, ``unknown``) or ``cancelled``.
     ``seconds`` is the whole of it, limiter and back-off included; a wait for a permit in
     ``send_many`` comes before the call.
@@ -46,9 +47,9 @@ class CallRecord:
 
         ``cancelled`` of both: the caller cut it off, and the fate of a send is unknown.
         """
-        if self.call.startswith("POST"):
-            return _SENDS.get(self.verdict, "rejected")
-        return _READS.get(self.verdict, "failed")
+        if self.call.startswith("GET"):
+            return _READS.get(self.verdict, "failed")
+        return _SENDS.get(self.verdict, "rejected")
 
 
 class Observer:

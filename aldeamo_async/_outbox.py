@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from ._source import END, End
+from ._turn import Turn, turns_here
 
 if TYPE_CHECKING:
     from ._models import Outcome
@@ -21,33 +20,54 @@ if TYPE_CHECKING:
 class Sleepers:
     """Tasks that wait for a condition, woken one at a time in the order in which they came."""
 
-    __slots__ = ("_events",)
+    __slots__ = ("_kind", "_turns")
 
     def __init__(self) -> None:
-        self._events: deque[anyio.Event] = deque()
+        self._kind: type[Turn] | None = None  # known in the event loop of the first who sleeps
+        self._turns: deque[Turn] = deque()
 
     async def wait(self) -> None:
         """Sleep until woken; look again then, for another may have been quicker."""
-        event = anyio.Event()
-        self._events.append(event)
+        self._kind = self._kind or turns_here()
+        turn = self._kind()
+        self._turns.append(turn)
         try:
-            await event.wait()
+            await turn.wait()
         except BaseException:
-            if event.is_set():
-                self.wake()
+            if turn in self._turns:
+                self._turns.remove(turn)
             else:
-                self._events.remove(event)
+                self.wake()
             raise
 
     def wake(self) -> None:
         """Wake the one who has slept longest, if anybody sleeps."""
-        if self._events:
-            self._events.popleft().set()
+        if self._turns:
+            self._turns.popleft().call()
 
     def wake_all(self) -> None:
         """Wake everybody."""
-        while self._events:
+        while self._turns:
             self.wake()
+
+
+class Doorway:
+    """Lets one task through at a time; without a yield where nobody is in it."""
+
+    __slots__ = ("_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._taken = False
+        self._waiting = Sleepers()
+
+    async def __aenter__(self) -> None:
+        while self._taken:
+            await self._waiting.wait()
+        self._taken = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self._taken = False
+        self._waiting.wake()
 
 
 class Outbox:

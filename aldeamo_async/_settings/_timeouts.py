@@ -5,11 +5,13 @@ Rule: a time is a number of seconds above zero, and is checked when it is given.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from attrs import frozen
 
 from .._errors import UsageError
+
+_set: Final = object.__setattr__  # a frozen class has none of its own
 
 
 @runtime_checkable
@@ -47,13 +49,10 @@ class Timeouts:
         """Return these time-outs with ``remaining`` seconds as the bound over all."""
         # Past the checks of the constructor: they would be a twelfth of what a message costs here.
         bounded = object.__new__(Timeouts)
-        for name, value in (
-            ("connect", self.connect),
-            ("read", self.read),
-            ("write", self.write),
-            ("total", remaining),
-        ):
-            object.__setattr__(bounded, name, value)
+        _set(bounded, "connect", self.connect)
+        _set(bounded, "read", self.read)
+        _set(bounded, "write", self.write)
+        _set(bounded, "total", remaining)
         return bounded
 
 

@@ -32,6 +32,7 @@ _CONTENT_TYPES: Final = {
 _DOCUMENTED: Final = {kind: frozenset(kind) for kind in (ReadChannel, SendChannel)}
 # "5.73E+11", "573000000001.0": what spreadsheets and data frames make of an id.
 _FLOAT_LIKE: Final = re.compile(r"[0-9]+\.[0-9]*([eE][+]?[0-9]+)?|[0-9]+[eE][+][0-9]+")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.~-]*")  # what a form writes as it is: most ids and keys
 _NAME_CHARS_MAX: Final = 24  # of a channel's name in an error; a longer text is none
 
 
@@ -101,7 +102,11 @@ def _encode(params: Pairs, encoding: str) -> bytes:
 
 def _form(pairs: Pairs) -> str:
     """Write pairs as a form; every name is plain (the document's, or ``auth_name``)."""
-    return "&".join([f"{name}={quote_plus(value)}" for name, value in pairs])
+    return "&".join([f"{name}={_quoted(value)}" for name, value in pairs])
+
+
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else quote_plus(value)
 
 
 @lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ Rule 2: what may have gone out is never sent again unless you say so.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -13,12 +14,11 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from attrs import evolve
 
-from .._client import AsyncBotsClient, engine_of
 from .._errors import UsageError
-from .._files import Format, Template
 from ._chunk import check_chunk
+from ._clients import check_client, sender_of
 from ._export import export
-from ._load import EntryMaker, Rows, batches, source_name
+from ._load import Rows, batches, source_name
 from ._nouns import Entry, Resolution
 from ._postgres import PostgresLedger
 from ._postgres_url import SCHEMES
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from .._client import AsyncBotsClient
+    from .._files import Format
+    from ..email import AsyncEmailClient
     from ._ledger import Ledger
     from ._window import SendWindow
 
@@ -81,8 +84,13 @@ class Campaign:
     """
 
     def __init__(
-        self, ledger: Ledger, client: AsyncBotsClient, *, clock: Callable[[], datetime] = _utc_now
+        self,
+        ledger: Ledger,
+        client: AsyncBotsClient | AsyncEmailClient,
+        *,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        check_client(client)
         self._ledger = ledger
         self._client = client
         self._clock = clock
@@ -94,7 +102,7 @@ class Campaign:
     def open(
         cls,
         url: str | Ledger,
-        client: AsyncBotsClient,
+        client: AsyncBotsClient | AsyncEmailClient,
         *,
         clock: Callable[[], datetime] = _utc_now,
     ) -> Self:
@@ -102,10 +110,12 @@ class Campaign:
 
         ``url`` is ``sqlite:///`` and a path, ``postgresql://user:password@host/database`` with
         ``?campaign=`` and a name (see ``PostgresLedger``), or a ``Ledger``. ``clock`` gives the
-        aware moment that send windows go by.
+        aware moment that send windows go by. With an ``AsyncEmailClient`` it is a campaign of
+        e-mails; a ledger holds one kind or the other.
 
         Raises:
-            UsageError: a URL that names no ledger, or the extra ``postgres`` is not installed.
+            UsageError: a URL that names no ledger, no client, or the extra ``postgres`` is not
+                installed.
             CampaignError: on entering: the ledger is in use, foreign, damaged or cannot be written.
         """
         ledger = ledger_at(url) if isinstance(url, str) else url
@@ -159,28 +169,34 @@ class Campaign:
         ``channel`` and ``template`` (``"Hola {name}"``) stand in for columns that a source lacks.
         ``progress`` is called with the rows read so far, after each batch.
 
+        A campaign of e-mails takes ``OutgoingEmail`` or the columns ``to``, ``subject``, ``text``,
+        ``html``, and neither ``channel`` nor ``template``; a row has up to 250,000 characters.
+
         Raises:
-            UsageError: a source, or a file as a whole, that cannot be read.
-            CampaignError: the ledger cannot be written; what was added before stays.
+            UsageError: a source, or a file as a whole, that cannot be read; an e-mail among
+                messages of the BOTS API, or the reverse: its batch is not added.
+            CampaignError: the ledger cannot be written, what was added before stays; or it holds
+                messages of the other kind.
         """
         self._check_open()
         began = perf_counter()
-        _, terms = engine_of(self._client)
-        fill = None if template is None else Template(template)
-        maker = EntryMaker(terms.settings.dialect, channel, fill)
+        sender = sender_of(self._client)
+        maker = sender.maker(channel, template)
+        await self._runner.check_ledger(sender)
         rows = added = duplicates = rejected = 0
         bad_rows: list[BadRow] = []
-        async for batch in batches(source, format, maker):
-            result = await self._ledger.add(source_name(source), batch)
-            bad = [BadRow(entry.line, entry.problem) for entry in batch if entry.problem]
-            bad += [_conflict(entry) for entry in result.conflicts]
-            bad_rows += sorted(bad, key=lambda row: row.line)[: _BAD_ROWS_KEPT - len(bad_rows)]
-            rows += len(batch)
-            added += result.added
-            duplicates += result.duplicates
-            rejected += len(bad)
-            if progress is not None:
-                progress(rows)
+        async with aclosing(batches(source, format, maker)) as found:
+            async for batch in found:
+                result = await self._ledger.add(source_name(source), batch)
+                bad = [BadRow(entry.line, entry.problem) for entry in batch if entry.problem]
+                bad += [_conflict(entry) for entry in result.conflicts]
+                bad_rows += sorted(bad, key=lambda row: row.line)[: _BAD_ROWS_KEPT - len(bad_rows)]
+                rows += len(batch)
+                added += result.added
+                duplicates += result.duplicates
+                rejected += len(bad)
+                if progress is not None:
+                    progress(rows)
         return LoadReport(
             rows=rows,
             added=added,
@@ -204,7 +220,8 @@ class Campaign:
     ) -> RunReport:
         """Send what is pending until nothing is, or a rule says stop; call it again to go on.
 
-        ``concurrency`` is the number of messages in flight. ``ordered`` sends the messages of each
+        ``concurrency`` is the number of messages in flight (of e-mails never more than the client
+        has connections). ``ordered`` sends the messages of each
         client one after the other, in the order of the input. Outside of ``window`` nothing is
         started. ``max_rejected`` and ``max_unknown`` stop the run at so many of them; a refused
         key stops it at once. A message that is refused for now, or cannot leave this machine,
@@ -216,7 +233,8 @@ class Campaign:
         Raises:
             UsageError: settings that cannot work, a second run at the same time, or a closed
                 client.
-            CampaignError: the ledger cannot be written; nothing was sent without its mark.
+            CampaignError: the ledger cannot be written, or holds messages of the other kind;
+                nothing was sent without its mark.
         """
         self._check_open()
         rules = Rules(

@@ -16,7 +16,6 @@ import anyio
 from attrs import evolve, frozen
 
 from .._errors import UsageError
-from ._nouns import CHUNK
 from ._pace import Pace
 from ._report import ChunkReport
 from ._run import Rules, Run, Surroundings
@@ -66,8 +65,7 @@ class ChunkRun(Run):
     """One claim of one chunk, and what becomes of it."""
 
     def __init__(self, chunk: int, around: Surroundings, rules: Rules, shared: Shared) -> None:
-        policy = evolve(around.terms.policy, attempts=1)
-        super().__init__(evolve(around, terms=evolve(around.terms, policy=policy)), rules)
+        super().__init__(evolve(around, sender=around.sender.once()), rules)
         self._number = chunk
         self._room = shared.room
         self._pace = shared.pace
@@ -108,7 +106,7 @@ class ChunkRun(Run):
         if self._claimed:
             return False
         self._claimed = True
-        self._chunk.extend(await self._lease.claim(CHUNK, self._number))
+        await self._take(self._number)
         return bool(self._chunk)
 
     async def _permit(self) -> Permit | None:

@@ -11,7 +11,7 @@ waited for.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,7 +19,23 @@ import anyio.to_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ._nouns import Result
+
 OpT = TypeVar("OpT")
+
+
+class Mark(NamedTuple):
+    """That a token is about to send a message."""
+
+    token: str
+    message: int
+
+
+class Record(NamedTuple):
+    """What became of a message that a token had marked."""
+
+    token: str
+    result: Result
 
 
 class _Ticket(Generic[OpT]):

@@ -51,7 +51,9 @@ class Lease:
         return jobs
 
     async def renew(self) -> bool:
-        """Extend everything that is held; ``False``: it was lost."""
+        """Extend everything that is held; ``False``: it was lost. Before a claim nothing is."""
+        if self._since is None:
+            return True
         asked = anyio.current_time()
         kept = await self._ledger.renew(self.token)
         if kept:

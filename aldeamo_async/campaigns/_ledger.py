@@ -70,8 +70,8 @@ class Ledger(Protocol):
         ...
 
     async def renew(self, token: str) -> bool:
-        """Extend the leases of a token; ``False``: they were lost, so start nothing more that was
-        claimed before."""
+        """Extend the leases of a token that has claimed; ``False``: they were lost, so start
+        nothing more that was claimed before."""
         ...
 
     async def mark(self, token: str, message: int) -> bool:

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .._errors import CampaignError, UsageError
 from . import _postgres_fleet as fleets
 from . import _postgres_leases as leases
 from . import _postgres_rows as rows
-from ._commit import GroupCommit
+from ._commit import GroupCommit, Mark, Record
 from ._postgres_claims import Claim
 from ._postgres_load import add
 from ._postgres_marks import Batch
@@ -40,16 +40,6 @@ if TYPE_CHECKING:
     Do: TypeAlias = Callable[[Link], Any]
 
 T = TypeVar("T")
-
-
-class _Mark(NamedTuple):
-    token: str
-    message: int
-
-
-class _Record(NamedTuple):
-    token: str
-    result: Result
 
 
 class PostgresLedger:
@@ -84,7 +74,7 @@ class PostgresLedger:
         self._outage = link.Outage(self._address.shown, self._address.patience)
         self._run_link = link.Link(self._address, self._outage, link.BY_KEY)
         self._report_link = link.Link(self._address, self._outage, link.WHOLE)
-        self._runs = GroupCommit["_Mark | _Record | Do"](self._apply)
+        self._runs = GroupCommit["Mark | Record | Do"](self._apply)
         self._reports = GroupCommit["Do"](self._apply_reports)
 
     @property
@@ -97,7 +87,8 @@ class PostgresLedger:
         return f"PostgresLedger({self._address.shown!r}, {self._address.campaign!r}, {state})"
 
     async def open(self) -> None:
-        """Connect, and make the tables or bring them up to date; see ``Ledger.open``."""
+        """Connect, make the tables or bring them up to date, and forget runs that were over a week
+        ago; see ``Ledger.open``."""
         self._outage.closing.clear()
         await self._runs.submit(self._open)
 
@@ -112,12 +103,12 @@ class PostgresLedger:
 
     async def mark(self, token: str, message: int) -> bool:
         """See ``Ledger.mark``."""
-        marked: bool = await self._runs.submit(_Mark(token, message))
+        marked: bool = await self._runs.submit(Mark(token, message))
         return marked
 
     async def record(self, token: str, result: Result) -> None:
         """See ``Ledger.record``."""
-        await self._runs.submit(_Record(token, result))
+        await self._runs.submit(Record(token, result))
 
     async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
         """See ``Ledger.claim``; what dead runs held is free."""
@@ -213,13 +204,13 @@ class PostgresLedger:
 
     # ── in the worker threads ─────────────────────────────────────────────────────────────────────
 
-    def _apply(self, ops: Sequence[_Mark | _Record | Do]) -> Sequence[Any]:
+    def _apply(self, ops: Sequence[Mark | Record | Do]) -> Sequence[Any]:
         """Carry a batch out: one statement for marks and results, then each other call."""
-        asked = [op for op in ops if isinstance(op, _Mark)]
-        results = [op for op in ops if isinstance(op, _Record)]
+        asked = [op for op in ops if isinstance(op, Mark)]
+        results = [op for op in ops if isinstance(op, Record)]
         answers = self._write(asked, results) if asked or results else {}
         return [
-            answers[id(op)] if isinstance(op, _Mark | _Record) else _answer(op, self._run_link)
+            answers[id(op)] if isinstance(op, Mark | Record) else _answer(op, self._run_link)
             for op in ops
         ]
 
@@ -227,7 +218,12 @@ class PostgresLedger:
         return [_answer(op, self._report_link) for op in ops]
 
     def _open(self, link: Link) -> None:
-        self._campaign = link.once(lambda connection: prepare(connection, self._address.campaign))
+        self._campaign = link.once(self._prepare)
+
+    def _prepare(self, connection: Connection[TupleRow]) -> int:
+        campaign = prepare(connection, self._address.campaign)
+        leases.forget(connection, campaign)
+        return campaign
 
     def _use(self, link: Link, work: Work[T], whole: bool) -> T:
         campaign = self._campaign_now()
@@ -243,7 +239,7 @@ class PostgresLedger:
             raise CampaignError(f"{self._address.shown} is closed; open the campaign first.")
         return self._campaign
 
-    def _write(self, asked: list[_Mark], results: list[_Record]) -> dict[int, Any]:
+    def _write(self, asked: list[Mark], results: list[Record]) -> dict[int, Any]:
         """Write marks and results; return the answer for the id of each operation."""
         turn = self._next_turn()
 

@@ -42,21 +42,15 @@ def drop_spent(connection: Connection[TupleRow], runs: list[int]) -> None:
 
 
 _RENEW: Final = """
-WITH kept AS (
-    UPDATE run SET lease_until = clock_timestamp() + %(lease)s * interval '1 second'
-    WHERE campaign = %(campaign)s AND token = %(token)s AND over IS NULL
-)
-SELECT NOT EXISTS (
-    SELECT FROM run WHERE campaign = %(campaign)s AND token = %(token)s AND over IS NOT NULL
-)
+UPDATE run SET lease_until = clock_timestamp() + %(lease)s * interval '1 second'
+WHERE campaign = %(campaign)s AND token = %(token)s AND over IS NULL
 """
 
 
 def renew(connection: Connection[TupleRow], campaign: int, token: str, lease: float) -> bool:
-    """Extend a lease; ``False`` when the run was declared dead."""
+    """Extend a lease; ``False`` when the run was declared dead, however long ago."""
     values = {"campaign": campaign, "token": token, "lease": lease}
-    (kept,) = the_row(connection.execute(_RENEW, values))
-    return bool(kept)
+    return connection.execute(_RENEW, values).rowcount > 0
 
 
 # While the server was away nobody could renew, so nobody is dead until a lease after its start.
@@ -155,6 +149,21 @@ def release(connection: Connection[TupleRow], campaign: int, token: str) -> None
         connection.execute(_KEEP_MARKED, (run,))
         connection.execute(_RELEASE, (run,))
         connection.execute(_END, (run,))
+
+
+# Each delivery of a chunk is a run. A week is for a process that was stopped and wakes: until then
+# it may still say what became of the messages it had sent.
+_FORGET: Final = """
+DELETE FROM run WHERE id IN (
+    SELECT id FROM run WHERE campaign = %s AND over < clock_timestamp() - interval '7 days'
+    FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+def forget(connection: Connection[TupleRow], campaign: int) -> None:
+    """Drop the runs that were over a week ago; they hold nothing."""
+    connection.execute(_FORGET, (campaign,))
 
 
 # `OFFSET 0` keeps the planner from joining all slices with all messages: each slice is looked into

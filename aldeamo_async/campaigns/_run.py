@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from attrs import field, frozen
 
-from .._call import Engine, Terms
 from .._errors import AuthError, CampaignError, NotSent, UsageError
 from .._models import Outcome, Rejected
-from .._outcomes import send
 from ._judge import judge
 from ._lease import LOST, Lease
 from ._ledger import Ledger
@@ -31,6 +29,7 @@ from ._lines import ClientLines
 from ._nouns import CHUNK, Job, Result, State
 from ._pace import Pace
 from ._report import Progress, RunReport, status_of
+from ._sender import Sender
 from ._window import SendWindow
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from ..limits import Permit
 
-REFUSED_KEY: Final = "the API refuses the key"
 # Seconds between two looks for something that is due: where many runs share a ledger, another may
 # finish, or give back, what this one waits for.
 _DUE_SECONDS_MIN: Final = 0.05
@@ -74,10 +72,8 @@ class Surroundings:
     this process lives.
     """
 
-    engine: Engine
-    terms: Terms
+    sender: Sender
     ledger: Ledger
-    client_is_gone: Callable[[], bool]
     unrecorded: list[tuple[str, Result]]
     beat: Callable[[], Awaitable[None]]
 
@@ -87,8 +83,7 @@ class Run:
     recorded."""
 
     def __init__(self, around: Surroundings, rules: Rules) -> None:
-        self._engine = around.engine
-        self._terms = around.terms
+        self._sender = around.sender
         self._ledger = around.ledger
         self._around = around
         self._rules = rules
@@ -103,7 +98,7 @@ class Run:
         self._fed = anyio.Event()
         self._changed = anyio.Event()
         self.progress = Progress()
-        self._pace = Pace(around.engine.limiter, rules.window, rules.clock, self.progress)
+        self._pace = Pace(around.sender.limiter, rules.window, rules.clock, self.progress)
 
     def stop(self, reason: str) -> None:
         """Start nothing more; the first reason counts."""
@@ -230,7 +225,7 @@ class Run:
         more."""
         # Asked before the ledger is: what is in flight can become pending while it answers.
         changed, idle = self._next_change(), not self.progress.in_flight
-        self._chunk.extend(await self._lease.claim(CHUNK))
+        await self._take()
         if self._chunk:
             return True
         due = await self._ledger.next_due()
@@ -243,6 +238,10 @@ class Run:
             await changed.wait()
         self.progress.waiting = None
         return True
+
+    async def _take(self, chunk: int | None = None) -> None:
+        """Claim messages, of a chunk or of all; none is started that is not the client's kind."""
+        self._chunk.extend(self._sender.jobs(await self._lease.claim(CHUNK, chunk)))
 
     def _next_change(self) -> anyio.Event:
         """Return what is set when the next message is done."""
@@ -280,7 +279,7 @@ class Run:
             if marked:
                 await self._write(Result(job.id, State.PENDING, attempts=0))
             return None
-        outcome = await send(self._engine, self._terms, job.outgoing, permit)
+        outcome = await self._sender.send(job.outgoing, permit)
         at_answer = perf_counter()
         spent("send", at_answer - at_mark)
         result = self._judged(job, outcome)
@@ -299,11 +298,12 @@ class Run:
         if (
             isinstance(outcome, Rejected)
             and isinstance(outcome.error, UsageError)
-            and self._around.client_is_gone()
+            and self._sender.is_gone()
         ):
             self._fail(outcome.error)
             return Result(job.id, State.PENDING, attempts=0)
-        result = judge(job, outcome, self._rules.max_attempts)
+        refused_seconds = self._sender.refused_seconds
+        result = judge(job, outcome, self._rules.max_attempts, refused_seconds)
         self._note(result, outcome)
         return result
 
@@ -332,7 +332,7 @@ class Run:
     def _weigh(self, outcome: Rejected) -> None:
         """Look at what a rejection says of all the messages to come."""
         if isinstance(outcome.error, AuthError):
-            self.stop(f"{REFUSED_KEY}: {outcome.error}")
+            self.stop(f"{self._sender.refused_key}: {outcome.error}")
         if isinstance(outcome.error, NotSent):
             self._pace.network_is_down()
 

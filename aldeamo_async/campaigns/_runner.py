@@ -12,18 +12,19 @@ import os
 import secrets
 import socket
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+from attrs import evolve
 
-from .._client import AsyncBotsClient, engine_of
 from .._errors import CampaignError, UsageError
 from ._chunk import ChunkRun, Room, Shared
+from ._clients import Client, sender_of
 from ._lease import beat_seconds
 from ._pace import Pace
 from ._report import ChunkReport, Progress, RunReport
 from ._run import Rules, Run, Surroundings
+from ._sender import Sender, check_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +36,14 @@ if TYPE_CHECKING:
 class Runner:
     """Starts runs, knows which there are, and stops them."""
 
-    def __init__(self, ledger: Ledger, client: AsyncBotsClient) -> None:
+    def __init__(self, ledger: Ledger, client: Client) -> None:
         self._ledger = ledger
         self._client = client
         self._whole: Run | None = None
         self._chunks: set[ChunkRun] = set()
         self._shared: Shared | None = None
         self._unrecorded: list[tuple[str, Result]] = []
+        self._is_ours = False  # the ledger holds a message, and this client can send it
         self._roll = RollCall(ledger, self._recorded)
         self._whole_runs = 0  # messages that whole runs finished
         self._chunks_before = Progress()
@@ -70,8 +72,9 @@ class Runner:
             raise UsageError(
                 "This campaign is running already; its run() must end before the next."
             )
-        self._whole = run = Run(around, rules)
+        self._whole = run = Run(around, _fitting(rules, around.sender))
         try:
+            await self.check_ledger(around.sender)
             await self._record_late()
             return await run.run()
         finally:
@@ -86,11 +89,12 @@ class Runner:
                 "This campaign is running as a whole; its run() takes every chunk by itself."
             )
         if self._shared is None:
-            pace = Pace(around.engine.limiter, None, rules.clock, Progress())
+            pace = Pace(around.sender.limiter, None, rules.clock, Progress())
             self._shared = Shared(Room(), pace)
-        run = ChunkRun(chunk, around, rules, self._shared)
+        run = ChunkRun(chunk, around, _fitting(rules, around.sender), self._shared)
         self._chunks.add(run)
         try:
+            await self.check_ledger(around.sender)
             await self._record_late()
             return await run.work_off()
         finally:
@@ -120,9 +124,12 @@ class Runner:
         return found
 
     def _surroundings(self) -> Surroundings:
-        engine, terms = engine_of(self._client)
-        gone = partial(_is_gone, self._client)
-        return Surroundings(engine, terms, self._ledger, gone, self._unrecorded, self._roll.beat)
+        sender = sender_of(self._client)
+        return Surroundings(sender, self._ledger, self._unrecorded, self._roll.beat)
+
+    async def check_ledger(self, sender: Sender) -> None:
+        """Raise ``CampaignError`` where the ledger's messages are not of the client's kind."""
+        self._is_ours = self._is_ours or await check_ledger(self._ledger, sender)
 
     async def _record_late(self) -> None:
         """Write down the results that an earlier run could not."""
@@ -158,9 +165,7 @@ class RollCall:
                 await self._ledger.leave(self.name)
 
 
-def _is_gone(client: AsyncBotsClient) -> bool:
-    try:
-        engine_of(client)
-    except UsageError:
-        return True
-    return False
+def _fitting(rules: Rules, sender: Sender) -> Rules:
+    """Return the rules with no more in flight than the client can carry."""
+    at_once = sender.at_once
+    return rules if at_once is None else evolve(rules, concurrency=min(at_once, rules.concurrency))

@@ -22,7 +22,7 @@ import anyio.to_thread
 
 from .._errors import CampaignError
 from . import _sqlite_statements as sql
-from ._commit import GroupCommit
+from ._commit import GroupCommit, Mark, Record
 from ._nouns import Fleet
 from ._roll import Roll
 from ._sqlite_file import close_file, fault, open_file, primary_code
@@ -33,16 +33,6 @@ if TYPE_CHECKING:
     from ._nouns import Added, Counts, Entry, Job, Line, Resolution, Result
 
 T = TypeVar("T")
-
-
-class _Mark(NamedTuple):
-    token: str
-    message: int
-
-
-class _Record(NamedTuple):
-    token: str
-    result: Result
 
 
 class _Do(NamedTuple):
@@ -63,7 +53,7 @@ class SqliteLedger:
     def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
         self._path = Path(path)
         self._clock = clock
-        self._commits = GroupCommit[_Mark | _Record | _Do](self._apply)
+        self._commits = GroupCommit[Mark | Record | _Do](self._apply)
         self._connection: sqlite3.Connection | None = None
         self._broken: CampaignError | None = None
         self._held: dict[int, str] = {}
@@ -93,12 +83,12 @@ class SqliteLedger:
 
     async def mark(self, token: str, message: int) -> bool:
         """See ``Ledger.mark``."""
-        marked: bool = await self._commits.submit(_Mark(token, message))
+        marked: bool = await self._commits.submit(Mark(token, message))
         return marked
 
     async def record(self, token: str, result: Result) -> None:
         """See ``Ledger.record``."""
-        await self._commits.submit(_Record(token, result))
+        await self._commits.submit(Record(token, result))
 
     async def add(self, source: str, entries: Sequence[Entry]) -> Added:
         """See ``Ledger.add``."""
@@ -185,11 +175,11 @@ class SqliteLedger:
         value: T = await self._commits.submit(_Do(work, writes))
         return value
 
-    def _apply(self, ops: Sequence[_Mark | _Record | _Do]) -> Sequence[Any]:
+    def _apply(self, ops: Sequence[Mark | Record | _Do]) -> Sequence[Any]:
         """Carry a batch out: one statement for marks and results, a transaction for each other
         call."""
-        marks = [op for op in ops if isinstance(op, _Mark)]
-        records = [op for op in ops if isinstance(op, _Record)]
+        marks = [op for op in ops if isinstance(op, Mark)]
+        records = [op for op in ops if isinstance(op, Record)]
         answers: dict[int, Any] = {}
         if marks or records:
             answers = self._write(marks, records)
@@ -218,7 +208,7 @@ class SqliteLedger:
             _roll_back(connection)
             return error
 
-    def _write(self, marks: list[_Mark], records: list[_Record]) -> dict[int, Any]:
+    def _write(self, marks: list[Mark], records: list[Record]) -> dict[int, Any]:
         """Write marks and results; return the answer for the id of each operation."""
         # Of those who hold the claim of a message, the first to ask is the only one to get it.
         holders = [op for op in marks if self._held.get(op.message) == op.token]

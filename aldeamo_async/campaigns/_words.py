@@ -1,4 +1,4 @@
-"""What ledgers write into a message's reason by themselves: the same words in all of them."""
+"""Words that more than one file goes by: what a ledger writes by itself, and what ends a run."""
 
 from __future__ import annotations
 
@@ -10,3 +10,6 @@ INTERRUPTED_DETAIL: Final = (
     "it may have gone out."
 )
 ASSUMED: Final = "assumed sent"
+
+REFUSED_KEY: Final = "the API refuses the key"
+EMAIL: Final = "email"  # the channel of an e-mail's row, and of no other row

@@ -36,7 +36,7 @@ def print_table(title: str, columns: Iterable[str], nouns: Iterable[Any]) -> Non
         table.add_column(name, overflow="fold", no_wrap=name in _WHOLE)
     for noun in nouns:
         table.add_row(*(_cell(getattr(noun, name)) for name in names))
-    table.caption = f"{table.row_count} rows"
+    table.caption = f"{table.row_count} row{'s' * (table.row_count != 1)}"
     console = Console()
     if not console.is_terminal:
         console.width = PIPE_WIDTH

@@ -6,16 +6,19 @@ Rule 2: a password is a ``Secret`` from the first line on, and only the login it
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from .._bulk import Outcomes
 from .._errors import UsageError
 from .._home import ClientHome
 from .._models import Outcome, Outgoing, Receipt, Sent
+from .._observer import Observer, tell
 from .._retry import RetryBudget, RetryPolicy
 from .._settings import HttpxTimeout, Secret, Timeouts, as_timeouts, positive_seconds
 from .._stats import ClientStats
 from ..limits import Permit, RateLimiter, TokenBucket
+from ..limits._observed import ObservedLimiter
 from ._letter import OutgoingEmail, sender_of
 from ._lines import Lines
 from ._server import server_at
@@ -24,6 +27,7 @@ from ._submission import Post, send
 if TYPE_CHECKING:
     import os
     import ssl
+    from collections.abc import Callable
     from types import TracebackType
 
     from .._source import Source
@@ -55,6 +59,8 @@ class AsyncEmailClient:
         limiter: what paces the e-mails; by default nothing until the server first refuses.
         max_connections: connections to the server at one time.
         local_hostname: how this side greets (``EHLO``).
+        observer: who is told what becomes of each e-mail, such as
+            ``aldeamo_async.telemetry.OpenTelemetry()``; no address, subject or text goes to it.
 
     Raises:
         UsageError: a setting that cannot work, at once.
@@ -76,6 +82,7 @@ class AsyncEmailClient:
         limiter: RateLimiter | None = None,
         max_connections: int = MAX_CONNECTIONS,
         local_hostname: str = "[127.0.0.1]",
+        observer: Observer | None = None,
     ) -> None:
         server = server_at(
             host,
@@ -87,16 +94,22 @@ class AsyncEmailClient:
             local_hostname=local_hostname,
         )
         policy = RetryPolicy() if retry is None else retry
+        pace = _as_limiter(limiter, policy)
+        if observer is not None:
+            pace = ObservedLimiter(pace, _as_observer(observer))
         self._server = server
         self._post = Post(
             lines=Lines(server, _whole(max_connections)),
             sender=sender_of(sender),
-            limiter=_as_limiter(limiter, policy),
+            limiter=pace,
             policy=policy,
             budget=RetryBudget(policy),
             timeouts=TIMEOUTS if timeout is None else as_timeouts(timeout),
             deadline=positive_seconds("deadline", deadline),
+            observer=observer,
         )
+        if observer is not None:
+            tell(observer.joined, _look_at(self._post))
         self._home = ClientHome("AsyncEmailClient")
 
     async def send(self, to: str, subject: str, text: str, html: str | None = None) -> Receipt:
@@ -135,19 +148,7 @@ class AsyncEmailClient:
 
     def stats(self) -> ClientStats:
         """Return the present numbers; ``lanes`` are the connections to the mail server."""
-        tally = self._post.tally
-        return ClientStats(
-            in_flight=tally.in_flight,
-            sent=tally.sent,
-            rejected=tally.rejected,
-            unknown=tally.unknown,
-            reads=tally.reads,
-            retries=tally.retries,
-            cancelled=tally.cancelled,
-            budget_left=self._post.budget.left,
-            limiter=self._post.limiter.snapshot(),
-            lanes=self._post.lines.stats(),
-        )
+        return _stats_of(self._post)
 
     async def aclose(self) -> None:
         """Take leave of the server and close every connection; calling it again does nothing."""
@@ -180,6 +181,40 @@ class AsyncEmailClient:
         )
 
 
+def _stats_of(post: Post) -> ClientStats:
+    tally = post.tally
+    return ClientStats(
+        in_flight=tally.in_flight,
+        sent=tally.sent,
+        rejected=tally.rejected,
+        unknown=tally.unknown,
+        reads=tally.reads,
+        retries=tally.retries,
+        cancelled=tally.cancelled,
+        budget_left=post.budget.left,
+        limiter=post.limiter.snapshot(),
+        lanes=post.lines.stats(),
+    )
+
+
+def _look_at(post: Post) -> Callable[[], ClientStats | None]:
+    """Return a look that does not keep the client alive, and is ``None`` once it is gone."""
+    weak = weakref.ref(post)
+
+    def look() -> ClientStats | None:
+        living = weak()
+        return None if living is None else _stats_of(living)
+
+    return look
+
+
+def post_of(client: AsyncEmailClient) -> Post:
+    """Return what the floors above send with; refuse a closed client, or one of another loop."""
+    # The campaigns' door into the client, as `engine_of` is that of AsyncBotsClient.
+    client._home.enter()  # pyright: ignore[reportPrivateUsage]
+    return client._post  # pyright: ignore[reportPrivateUsage]
+
+
 def _as_limiter(value: Any, policy: Any) -> RateLimiter:
     """Check policy and limiter; by default one that is open until the server first refuses."""
     if not isinstance(policy, RetryPolicy):
@@ -189,6 +224,12 @@ def _as_limiter(value: Any, policy: Any) -> RateLimiter:
     # A class has the methods of a limiter and is none.
     if isinstance(value, type) or not isinstance(value, RateLimiter):
         raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {value!r}.")
+    return value
+
+
+def _as_observer(value: Any) -> Observer:
+    if not isinstance(value, Observer):
+        raise UsageError(f"observer must be an Observer, not {type(value).__name__}.")
     return value
 
 

@@ -83,6 +83,16 @@ class Mailbox:
 
 
 @frozen
+class Content:
+    """A checked e-mail: to one ASCII address; of ``text`` and ``html`` one may be empty."""
+
+    to: str = field(repr=mask_id)
+    subject: str = field(repr=mask_text)
+    text: str = field(repr=mask_text)
+    html: str = field(repr=mask_text)
+
+
+@frozen
 class Letter:
     """An e-mail as it goes over the wire: the envelope, and the message with its dots doubled."""
 
@@ -102,8 +112,8 @@ def sender_of(value: object) -> Mailbox:
     return Mailbox(_address("sender", text))
 
 
-def letter_of(outgoing: object, sender: Mailbox, now: datetime) -> Letter:
-    """Check an e-mail and write it out; ``now`` (aware) becomes its date.
+def content_of(outgoing: object) -> Content:
+    """Check an e-mail without writing it out.
 
     Raises:
         UsageError: it cannot be sent as it is.
@@ -111,11 +121,22 @@ def letter_of(outgoing: object, sender: Mailbox, now: datetime) -> Letter:
     if not isinstance(outgoing, OutgoingEmail):
         kind = type(outgoing).__name__
         raise UsageError(f"An e-mail to send is an OutgoingEmail(to, subject, text), not {kind}.")
-    recipient = _address("to", _plain("to", outgoing.client_id))
+    to = _address("to", _plain("to", outgoing.client_id))
     subject = _plain("subject", outgoing.subject)
     text, html = _text("text", outgoing.text), _text("html", outgoing.html or "")
     if not text and not html:
         raise UsageError("The e-mail is empty: give it a text, an html version, or both.")
+    return Content(to, subject, text, html)
+
+
+def letter_of(outgoing: object, sender: Mailbox, now: datetime) -> Letter:
+    """Check an e-mail and write it out; ``now`` (aware) becomes its date.
+
+    Raises:
+        UsageError: it cannot be sent as it is.
+    """
+    content = content_of(outgoing)
+    recipient, subject, text, html = content.to, content.subject, content.text, content.html
     message = EmailMessage(policy=_POLICY)
     message["From"] = sender.header()
     message["To"] = Address(addr_spec=recipient)

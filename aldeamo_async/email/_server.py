@@ -40,6 +40,12 @@ class Server:
     username: str = field(repr=mask_id)
     password: Secret
 
+    @property
+    def url(self) -> str:
+        """What an observer is told of it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'smtps' if self.tls == IMPLICIT else 'smtp'}://{host}:{self.port}"
+
 
 def server_at(
     host: object,

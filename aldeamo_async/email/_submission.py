@@ -17,13 +17,14 @@ from .._call import Tally
 from .._errors import AldeamoError, DeadlineExceeded, UsageError
 from .._evidence import Attempt, Phase
 from .._models import Outcome, Outgoing, Receipt, Rejected, Sent, Unknown
+from .._observer import CallRecord, Observer, tell
 from .._retry import RetryBudget, RetryPolicy, Verdict, may_repeat, retry_from
 from .._settings import Timeouts
 from ..limits import RateLimiter
 from ..limits._take import take
 from ._errors import CALL, EmailNotSent, EmailUnknown
 from ._judge import Finding, judge, unsent
-from ._letter import Letter, Mailbox, letter_of
+from ._letter import CHANNEL, Letter, Mailbox, letter_of
 from ._lines import Lines
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Post:
     budget: RetryBudget
     timeouts: Timeouts
     deadline: float
+    observer: Observer | None = None
     tally: Tally = field(factory=Tally)
 
 
@@ -106,6 +108,7 @@ class Submission:
                 finding = await self._again(finding)
         except BaseException:
             tally.cancelled += 1
+            self._tell("cancelled")
             raise
         finally:
             tally.in_flight -= 1
@@ -113,7 +116,23 @@ class Submission:
             self._post.budget.refund()
         elif finding.timed_out:
             self._out_of_time = finding.phase
+        self._tell(finding.verdict)
         return finding
+
+    def _tell(self, verdict: str) -> None:
+        """Tell an observer, if there is one, how the e-mail ended; nothing private goes with it."""
+        post = self._post
+        if post.observer is None:
+            return
+        record = CallRecord(
+            call=CALL,
+            channel=CHANNEL,
+            base_url=post.lines.server.url,
+            verdict=str(verdict),
+            seconds=anyio.current_time() - self._deadline + post.deadline,
+            attempts=tuple(self.attempts),
+        )
+        tell(post.observer.ended, record)
 
     async def _again(self, first: Finding) -> Finding:
         finding, short_of_time = await retry_from(

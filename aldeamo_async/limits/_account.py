@@ -8,12 +8,15 @@ Rule 3: this is the reference; what the stores do in Lua and PL/pgSQL must come 
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
 from ._brake import CLIMB, CUT
 from ._bucket import NO_HINT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SPAN: Final = 0.1  # seconds of the account's rate that all workers together lease at one time
 ALIVE: Final = 10.0  # seconds for which a worker that asked counts as present
@@ -74,6 +77,22 @@ class Lease:
     def step(self) -> float:
         """The seconds between two slots; ``inf`` while the account is paused."""
         return 1.0 / (self.rate * self.share) if self.rate else math.inf
+
+
+def lease_of(answer: Iterable[str | float]) -> Lease:
+    """Read what a server answers: the fields of a lease in their order, as numbers or text."""
+    granted, start, now, frozen_until, settle_at, rate, burst, share, workers = map(float, answer)
+    return Lease(
+        granted=int(granted),
+        start=start,
+        now=now,
+        frozen_until=frozen_until,
+        settle_at=settle_at,
+        rate=rate,
+        burst=burst,
+        share=share,
+        workers=int(workers),
+    )
 
 
 class Account:

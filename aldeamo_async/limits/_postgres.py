@@ -14,14 +14,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from .._errors import UsageError
-from ._account import Lease
+from ._account import lease_of
 from ._postgres_function import CALL, FUNCTION, GATE, TABLES
 from ._shown import shown
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from ._account import LeaseRequest
+    from ._account import Lease, LeaseRequest
 
 CONNECT: Final = 2  # seconds; libpq takes whole ones, and no fewer
 
@@ -79,18 +79,7 @@ class PostgresStore:
                 if fresh or self._closed != closed:
                     raise
                 said = self._call(ask)
-        granted, start, now, frozen_until, settle_at, rate, burst, share, workers = said
-        return Lease(
-            granted=int(granted),
-            start=start,
-            now=now,
-            frozen_until=frozen_until,
-            settle_at=settle_at,
-            rate=rate,
-            burst=burst,
-            share=share,
-            workers=int(workers),
-        )
+        return lease_of(said)
 
     def _call(self, ask: LeaseRequest) -> list[float]:
         held = self._held

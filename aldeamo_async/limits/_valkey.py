@@ -12,14 +12,14 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from .._errors import UsageError
-from ._account import Lease
+from ._account import lease_of
 from ._shown import shown
 from ._valkey_script import SCRIPT
 
 if TYPE_CHECKING:
     from valkey import Valkey
 
-    from ._account import LeaseRequest
+    from ._account import Lease, LeaseRequest
 
 PATIENCE: Final = 1.0  # seconds for connecting, and for an answer
 
@@ -66,20 +66,7 @@ class ValkeyStore:
     def exchange(self, ask: LeaseRequest) -> Lease:
         """Run the script; load it where the server does not know it."""
         key = f"{{aldeamo:limit:{ask.name}}}"
-        said = self._script()(keys=[key, f"{key}:workers"], args=_arguments(ask))
-        granted, workers = int(said[0]), int(said[8])
-        start, now, frozen_until, settle_at, rate, burst, share = map(float, said[1:8])
-        return Lease(
-            granted=granted,
-            start=start,
-            now=now,
-            frozen_until=frozen_until,
-            settle_at=settle_at,
-            rate=rate,
-            burst=burst,
-            share=share,
-            workers=workers,
-        )
+        return lease_of(self._script()(keys=[key, f"{key}:workers"], args=_arguments(ask)))
 
     def _script(self) -> Any:
         """Return the script on the client of this process."""

@@ -1,7 +1,7 @@
 """The test kit: what the fixtures that pytest finds by itself are made of.
 
-Rule: pytest starts without this package; `_aldeamo_pytest`, beside it, has the fixtures' names and
-imports this when a test first asks for one.
+Rule: pytest loads this door in every run, for `_plugin` behind it has the fixtures' names; so
+neither of them imports a library, nor another room, before a test asks for a fixture.
 """
 
 from __future__ import annotations

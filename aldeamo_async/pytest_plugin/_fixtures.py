@@ -67,6 +67,11 @@ def fault_of(value: object) -> Fault | None:
     ready = {fault.name: fault for fault in Fault.every()}
     if isinstance(value, str) and value in ready:
         return ready[value]
+    if isinstance(value, list):
+        raise UsageError(
+            "@pytest.mark.aldeamo_faults takes its faults one after the other, not in a list: "
+            f"aldeamo_faults(*{value!r})."
+        )
     near = difflib.get_close_matches(str(value).upper(), ready, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise UsageError(

@@ -2,7 +2,9 @@
 
 Rule 1: one span covers a whole call; each attempt is an event on it.
 Rule 2: of a URL only the server and the template are given: key and numbers stand in the query.
-Rule 3: the API package alone is needed; which SDK takes it up is the program's choice.
+Rule 3: an e-mail is no HTTP: its span has the same shape and the names of SMTP, and it is in none
+of the HTTP metrics.
+Rule 4: the API package alone is needed; which SDK takes it up is the program's choice.
 """
 
 from __future__ import annotations
@@ -96,7 +98,7 @@ class OpenTelemetry(Observer):
         self._outcomes.add(
             1, {"aldeamo.outcome": record.outcome, "aldeamo.channel": record.channel}
         )
-        for attempt in record.attempts:
+        for attempt in record.attempts if _METHOD in server else ():
             if attempt.phase not in _OFF_THE_WIRE:
                 self._duration.record(attempt.took, {**server, **_answer_of(attempt)})
         self._span(record, server)
@@ -106,15 +108,16 @@ class OpenTelemetry(Observer):
         start = end - _ns(record.seconds)
         last = record.attempts[-1] if record.attempts else None
         fault = _fault_of(record, last)
+        resend_count, status = _HTTP if _METHOD in server else _SMTP
         facts = {
             "aldeamo.channel": record.channel,
             "aldeamo.outcome": record.outcome,
-            "http.request.resend_count": len(record.attempts) - 1 if record.attempts[1:] else None,
-            _STATUS: None if last is None else last.status,
+            resend_count: len(record.attempts) - 1 if record.attempts[1:] else None,
+            status: None if last is None else last.status,
             "error.type": fault,
         }
         span = self._tracer.start_span(
-            f"{server['http.request.method']} {server['url.template']}",
+            record.call,
             kind=self._trace.SpanKind.CLIENT,
             attributes={**server, **_known(facts)},
             start_time=start,
@@ -122,7 +125,7 @@ class OpenTelemetry(Observer):
         at = start
         for attempt in record.attempts:
             at += _ns(attempt.waited + attempt.took)
-            span.add_event("aldeamo.attempt", _event_of(attempt), at)
+            span.add_event("aldeamo.attempt", _event_of(attempt, status), at)
         if fault is not None:
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR))
         span.end(end)
@@ -166,16 +169,26 @@ class OpenTelemetry(Observer):
         return [self._observation(sum(stats.in_flight for stats in self._stats()))]
 
 
+_METHOD: Final = "http.request.method"
 _STATUS: Final = "http.response.status_code"
+# How often it was tried again, and what was answered.
+_HTTP: Final = ("http.request.resend_count", _STATUS)
+_SMTP: Final = ("aldeamo.smtp.resend_count", "aldeamo.smtp.reply_code")
 
 
 @lru_cache(maxsize=64)
 def _server_of(base_url: str, call: str) -> dict[str, str | int]:
     """Return what is the same for every request of a call."""
     parts = urlsplit(base_url)
+    if parts.scheme.startswith("smtp"):
+        return {
+            "network.protocol.name": "smtp",
+            "server.address": parts.hostname or "",
+            "server.port": parts.port or 0,
+        }
     method, _, path = call.partition(" ")
     return {
-        "http.request.method": method,
+        _METHOD: method,
         "server.address": parts.hostname or "",
         "server.port": parts.port or (443 if parts.scheme == "https" else 80),
         "url.scheme": parts.scheme,
@@ -190,7 +203,7 @@ def _answer_of(attempt: Attempt) -> dict[str, Any]:
     return {_STATUS: status, **({"error.type": str(status)} if status >= 400 else {})}
 
 
-def _event_of(attempt: Attempt) -> dict[str, Any]:
+def _event_of(attempt: Attempt, status: str) -> dict[str, Any]:
     facts = {
         "aldeamo.attempt.number": attempt.number,
         "aldeamo.attempt.evidence": str(attempt.evidence),
@@ -199,7 +212,7 @@ def _event_of(attempt: Attempt) -> dict[str, Any]:
         "aldeamo.attempt.waited": attempt.waited,
         "aldeamo.attempt.took": attempt.took,
         "aldeamo.attempt.retry_after": attempt.retry_after,
-        _STATUS: attempt.status,
+        status: attempt.status,
     }
     return _known(facts)
 

@@ -6,55 +6,9 @@ Rule 2: a place is never lost: the turn of one who gave up in the same moment go
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections import OrderedDict
 
-import anyio
-
-
-class Turn:
-    """One who waits in line."""
-
-    __slots__ = ("_called", "granted")
-
-    def __init__(self) -> None:
-        self._called = anyio.Event()
-        self.granted = False  # whether the call came with a place
-
-    def call(self) -> None:
-        """Wake the one who waits."""
-        self._called.set()
-
-    async def wait(self, deadline: float) -> None:
-        """Wait for the call, or until ``deadline``."""
-        with anyio.CancelScope(deadline=deadline):
-            await self._called.wait()
-
-
-class AsyncioTurn(Turn):
-    """The same on asyncio alone, at a third of the price."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self) -> None:
-        self._future = asyncio.get_running_loop().create_future()
-        self.granted = False
-
-    def call(self) -> None:
-        """Wake the one who waits."""
-        if not self._future.done():  # called just now, by the deadline or by a cancellation
-            self._future.set_result(None)
-
-    async def wait(self, deadline: float) -> None:
-        """Wait for the call, or until ``deadline``."""
-        loop = self._future.get_loop()
-        timer = None if deadline == math.inf else loop.call_at(deadline, self.call)
-        try:
-            await self._future
-        finally:
-            if timer is not None:
-                timer.cancel()
+from .._turn import Turn
 
 
 class Gate:

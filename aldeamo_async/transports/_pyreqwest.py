@@ -20,8 +20,9 @@ from .._errors import UsageError
 from .._evidence import Phase
 from .._home import Home
 from .._settings import Timeouts, positive_seconds
+from .._turn import AsyncioTurn
 from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest, WireResponse
-from ._gate import AsyncioTurn, Gate
+from ._gate import Gate
 from ._httpx import OUT_OF_TIME
 from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, LaneStats, no_lane, whole
 from ._proxies import Proxies, ProxySetting

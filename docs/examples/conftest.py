@@ -1,4 +1,4 @@
-"""What the examples' tests share: their apps behind their own servers, and a crowd of callers."""
+"""What the examples' tests share: apps behind their own servers, callers, and what they may ask."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import aiohttp
 import pytest
 import uvicorn
 
+from aldeamo_async.sandbox import Fault, Weather
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
+
+    from aldeamo_async.sandbox import Sandbox
 
 
 @pytest.fixture
@@ -75,3 +79,30 @@ def crowd(http: aiohttp.ClientSession) -> Callable[[str, int], Awaitable[Counter
         return Counter(task.result() for task in posts)
 
     return crowd
+
+
+# What becomes of a send, the status of the answer, and its word.
+FATES = [
+    (Fault.DROP_AFTER_EFFECT, 202, "unknown"),
+    (Fault.BAD_GATEWAY, 202, "unknown"),
+    (Fault.RATE_LIMITED.with_(retry_after=500), 503, "rejected"),
+    (Fault.STATUS_FALSE, 502, "rejected"),
+    (None, 200, "sent"),
+]
+
+
+@pytest.fixture(params=FATES, ids=[repr(fault) for fault, _, _ in FATES])
+def tells_the_fate(
+    request: pytest.FixtureRequest, http: aiohttp.ClientSession, aldeamo_sandbox: Sandbox
+) -> Callable[[str], Awaitable[None]]:
+    """Check that a service answers what became of its send, and so what is safe to repeat."""
+    fault, status, word = request.param
+    aldeamo_sandbox.weather = Weather.sequence([fault], only="sends")
+
+    async def check(url: str) -> None:
+        message = {"client_id": "573000000001", "text": "Hola Ana"}
+        async with http.post(f"{url}/messages", json=message) as answer:
+            assert (answer.status, (await answer.json())["status"]) == (status, word)
+            assert answer.headers.get("Retry-After") == ("500" if status == 503 else None)
+
+    return check

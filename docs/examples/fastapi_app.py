@@ -147,7 +147,7 @@ async def campaign_counts(name: Name, campaigns: Background) -> Mapping[State, i
 
 
 @app.get("/health")
-async def health(client: Client) -> dict[str, float]:
+async def health(client: Client) -> dict[str, int | float]:
     stats = client.stats()
     return {"in_flight": stats.in_flight, "unknown": stats.unknown, "budget": stats.budget_left}
 

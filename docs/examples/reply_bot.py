@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from aldeamo_async import AldeamoError, AsyncBotsClient, DeliveryUnknown, WatchCursor
@@ -67,4 +68,5 @@ async def main(file: Path, every: float = 5.0) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how it ends
+        asyncio.run(main(Path(sys.argv[1]), *map(float, sys.argv[2:])))

@@ -11,7 +11,6 @@ from aiohttp.test_utils import make_mocked_request
 
 from aiohttp_app import honest_answers, make_app
 from aldeamo_async import NotSent, Phase
-from aldeamo_async.sandbox import Fault, Weather
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -45,24 +44,10 @@ async def test_five_hundred_requests_at_once_send_five_hundred_messages(
     assert_no_duplicates()
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "word"),
-    [
-        (Fault.DROP_AFTER_EFFECT, 202, "unknown"),
-        (Fault.RATE_LIMITED.with_(retry_after=500), 503, "rejected"),
-        (Fault.STATUS_FALSE, 502, "rejected"),
-        (None, 200, "sent"),
-    ],
-    ids=repr,
-)
-async def test_each_fate_has_an_answer_of_its_own(
-    http: Any, aldeamo_sandbox: Sandbox, fault: Fault | None, status: int, word: str
-) -> None:
+async def test_each_fate_has_an_answer_of_its_own(tells_the_fate: Any) -> None:
     """Whoever calls the service can tell what is safe to repeat."""
-    aldeamo_sandbox.weather = Weather.sequence([fault], only="sends")
-    async with serving() as url, http.post(f"{url}/messages", json=MESSAGE) as answer:
-        assert (answer.status, (await answer.json())["status"]) == (status, word)
-        assert answer.headers.get("Retry-After") == ("500" if status == 503 else None)
+    async with serving() as url:
+        await tells_the_fate(url)
 
 
 @pytest.mark.parametrize("body", [{"text": "Hola"}, [], MESSAGE | {"channel": "fax"}], ids=str)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aldeamo_async import NotSent, Phase
-from aldeamo_async.sandbox import Fault, Weather
 from django_app import Bots, application, honest_answer
 
 if TYPE_CHECKING:
@@ -34,32 +33,12 @@ async def test_a_crowd_of_requests_sends_each_message_once(
     assert_no_duplicates()
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "word"),
-    [
-        (Fault.DROP_AFTER_EFFECT, 202, "unknown"),
-        (Fault.RATE_LIMITED.with_(retry_after=500), 503, "rejected"),
-        (Fault.STATUS_FALSE, 502, "rejected"),
-        (None, 200, "sent"),
-    ],
-    ids=repr,
-)
 async def test_each_fate_has_an_answer_of_its_own(
-    uvicorn_serving: Any,
-    http: Any,
-    aldeamo_sandbox: Sandbox,
-    fault: Fault | None,
-    status: int,
-    word: str,
+    uvicorn_serving: Any, tells_the_fate: Any
 ) -> None:
     """Whoever calls the service can tell what is safe to repeat."""
-    aldeamo_sandbox.weather = Weather.sequence([fault], only="sends")
-    async with (
-        uvicorn_serving(application) as url,
-        http.post(f"{url}/messages", json=MESSAGE) as answer,
-    ):
-        assert (answer.status, (await answer.json())["status"]) == (status, word)
-        assert answer.headers.get("Retry-After") == ("500" if status == 503 else None)
+    async with uvicorn_serving(application) as url:
+        await tells_the_fate(url)
 
 
 @pytest.mark.parametrize("body", [{"text": "Hola"}, [], MESSAGE | {"channel": "fax"}], ids=str)

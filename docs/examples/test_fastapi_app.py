@@ -51,33 +51,12 @@ async def test_a_crowd_in_rough_weather_gets_honest_answers(
     assert_no_duplicates()
 
 
-@pytest.mark.parametrize(
-    ("fault", "status", "word"),
-    [
-        (Fault.DROP_AFTER_EFFECT, 202, "unknown"),
-        (Fault.BAD_GATEWAY, 202, "unknown"),
-        (Fault.RATE_LIMITED.with_(retry_after=500), 503, "rejected"),
-        (Fault.STATUS_FALSE, 502, "rejected"),
-        (None, 200, "sent"),
-    ],
-    ids=repr,
-)
 async def test_each_fate_has_an_answer_of_its_own(
-    uvicorn_serving: Any,
-    http: Any,
-    aldeamo_sandbox: Sandbox,
-    fault: Fault | None,
-    status: int,
-    word: str,
+    uvicorn_serving: Any, tells_the_fate: Any
 ) -> None:
     """Whoever calls the service can tell what is safe to repeat."""
-    aldeamo_sandbox.weather = Weather.sequence([fault], only="sends")
-    async with (
-        uvicorn_serving(app) as url,
-        http.post(f"{url}/messages", json=MESSAGE) as answer,
-    ):
-        assert (answer.status, (await answer.json())["status"]) == (status, word)
-        assert answer.headers.get("Retry-After") == ("500" if status == 503 else None)
+    async with uvicorn_serving(app) as url:
+        await tells_the_fate(url)
 
 
 async def test_bad_input_is_the_callers_fault(

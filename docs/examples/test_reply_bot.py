@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -72,7 +73,7 @@ def running(url: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run the bot as a program, and kill it in the end."""
     env = {**os.environ, "ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": url}
     command = [sys.executable, reply_bot.__file__, str(file), "0.05"]
-    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as bot:
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE) as bot:
         yield bot
         bot.kill()
 
@@ -93,3 +94,16 @@ async def test_a_bot_that_is_killed_goes_on_from_its_file(tmp_path: Path) -> Non
             sandbox.say("web", ANA, "Gracias. Y un asesor?")
             await until(lambda: sandbox.delivered == 4)
     assert set(answers(sandbox).values()) == {1}
+
+
+async def test_ctrl_c_ends_the_bot_without_a_traceback(tmp_path: Path) -> None:
+    """It says that it watches, and on Ctrl-C it ends well."""
+    file = tmp_path / "cursor.json"
+    async with serve(Sandbox(users_per_channel=2)) as url:
+        with running(url, file) as bot:
+            await until(file.exists)
+            bot.send_signal(signal.SIGINT)
+            await until(lambda: bot.poll() is not None)
+            assert bot.returncode == 0
+            assert bot.stderr is not None
+            assert bot.stderr.read().decode() == "INFO:reply_bot:watching web\n"

@@ -23,6 +23,7 @@ from aldeamo_async.campaigns import (
     Result,
     State,
 )
+from aldeamo_async.campaigns._lease import Lease
 from aldeamo_async.campaigns._postgres_link import BY_KEY, Link, Outage
 from aldeamo_async.campaigns._postgres_schema import STEPS, make_ready
 from aldeamo_async.campaigns._postgres_url import parse
@@ -298,6 +299,44 @@ async def test_a_lease_that_nobody_took_goes_on(campaign_url: str) -> None:
     assert await ledger.take_over("t2") == 1
     assert not await ledger.renew("t1")
     await ledger.aclose()
+
+
+async def test_old_runs_are_forgotten(campaign_url: str, shared_postgres_url: str) -> None:
+    """Whoever opens the ledger strikes off the runs that were over a week ago. A process of one
+    that wakes after all holds nothing, and what it marked stays unknown."""
+    ledger = PostgresLedger(campaign_url, lease=0.0)  # each claim takes over from the one before
+    await ledger.open()
+    await ledger.add("", entries(3))
+    for token in ("weeks old", "days old", "alive"):
+        (job,) = await ledger.claim(token, 1)
+        assert await ledger.mark(token, job.id)
+    with psycopg.connect(shared_postgres_url, autocommit=True) as connection:
+        for days, token in ((7.1, "weeks old"), (6.9, "days old")):
+            connection.execute(
+                "UPDATE aldeamo_campaigns.run SET over = over - %s * interval '1 day'"
+                " WHERE token = %s",
+                (days, token),
+            )
+        await ledger.aclose()
+        await ledger.open()
+        left = connection.execute("SELECT token FROM aldeamo_campaigns.run ORDER BY id").fetchall()
+    assert {("weeks old",), ("days old",), ("alive",)} & set(left) == {("days old",), ("alive",)}
+    for number, token in enumerate(("weeks old", "days old"), 1):
+        assert not await ledger.renew(token)
+        assert not await ledger.mark(token, number)
+        await ledger.record(token, Result(number, State.SENT))
+    assert await states(ledger) == {"unknown": 1, "sent": 1, "attempting": 1}
+    await ledger.aclose()
+
+
+async def test_a_lease_begins_with_a_claim(ledger: PostgresLedger) -> None:
+    """A run that has claimed nothing yet has nothing to lose; it waits for its window, say."""
+    lease = Lease(ledger)
+    assert await lease.renew()
+    assert not lease.is_fresh
+    await lease.claim(1)
+    assert await lease.renew()
+    assert lease.is_fresh
 
 
 async def test_nobody_dies_while_the_server_is_away(

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from attrs import frozen
 from click.testing import CliRunner
 
 from aldeamo_async.cli import aldeamo
-from aldeamo_async.sandbox import Sandbox, serve
+from aldeamo_async.pytest_plugin._fixtures import served as serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
+
+    from aldeamo_async.sandbox import Sandbox
+
+HEADER = "channel,client_id,text"
+
+
+def rows(count: int) -> list[str]:
+    """Return so many lines of a file that begins with `HEADER`."""
+    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
 
 
 @frozen
@@ -49,15 +56,6 @@ class Cli:
 def cli(request: pytest.FixtureRequest) -> Cli:
     """The command line on both event loops, without a server."""
     return Cli(request.param)
-
-
-@contextmanager
-def serving(sandbox: Sandbox) -> Iterator[str]:
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(serve(sandbox)) as url,
-    ):
-        yield url
 
 
 @pytest.fixture

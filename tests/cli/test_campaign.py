@@ -15,6 +15,7 @@ from aldeamo_async import UsageError
 from aldeamo_async.campaigns import Progress, SendWindow, SqliteLedger
 from aldeamo_async.cli._campaign_run import _note, window_of
 from aldeamo_async.sandbox import Fault, Sandbox, Weather
+from cli.conftest import HEADER, rows
 from cli.interrupts import heard, interrupting
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
 
     Serve = Callable[[Sandbox], Cli]
     Write = Callable[..., Path]
-
-HEADER = "channel,client_id,text"
-
-
-def rows(count: int) -> list[str]:
-    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from aldeamo_async.campaigns import CampaignStatus, Fleet, State, Worker
@@ -18,7 +19,7 @@ from aldeamo_async.campaigns._cluster import _queue
 from aldeamo_async.cli._campaign import fleet_lines
 from aldeamo_async.cli._cluster import _engine_is_silent
 from aldeamo_async.sandbox import Fault, Sandbox, Weather
-from cli.conftest import Cli, serving
+from cli.conftest import HEADER, Cli, rows, serving
 from cli.interrupts import heard, interrupting, until
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from support.postgres import PostgresServer
 
     Write = Callable[..., Path]
-
-HEADER = "channel,client_id,text"
-
-
-def rows(count: int) -> list[str]:
-    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
 
 
 @pytest.fixture
@@ -72,17 +67,75 @@ def test_start_work_and_look(write: Write, url: str, postgres_url: str) -> None:
     assert (sandbox.delivered, sandbox.duplicates) == (700, 0)
 
 
+@contextmanager
+def worker(cli: Cli, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A worker in a process of its own, which says in the end what it has sent."""
+    command = [sys.executable, "-m", "aldeamo_async", "worker", url, "--json", *options]
+    environment = os.environ | {"ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": str(cli.url)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def workers(cli: Cli, url: str, count: int, *options: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """So many workers, all at their posts."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(worker(cli, url, *options)) for _ in range(count)]
+        until(lambda: sum(one["alive"] for one in at_work(cli, url)) == count)
+        yield started
+
+
+def at_work(cli: Cli, url: str) -> list[dict[str, Any]]:
+    """The workers, as the status of the campaign shows them."""
+    found: list[dict[str, Any]] = cli.json("campaign", "status", url)["workers"]
+    return found
+
+
+def test_two_workers_keep_one_rate(write: Write, url: str, postgres_url: str) -> None:
+    """With --shared-limit, --rate is that of all workers together, and the status shows them all.
+
+    There are four chunks, of which one worker takes three at the most: each has something to send.
+    """
+    rate, count, warm = 500, 2000, 300
+    sandbox = Sandbox()
+    limit = ["--rate", str(rate), "--shared-limit", postgres_url, "--limit-name", "promo"]
+    with (
+        loaded(url, write(HEADER, *rows(count)), sandbox) as cli,
+        workers(cli, url, 2, "--concurrency", "20", *limit) as crew,
+    ):
+        cli("campaign", "run", url, "--cluster", "--detach")
+        until(lambda: sandbox.delivered == count)
+        until(lambda: sum(one["recorded"] for one in at_work(cli, url)) == count)
+        for process in crew:
+            process.terminate()
+        reports = [json.loads(process.communicate(timeout=30)[0]) for process in crew]
+        assert [process.returncode for process in crew] == [0, 0]
+        with psycopg.connect(postgres_url) as connection:
+            kept = connection.execute(
+                "SELECT rate, count(*) FROM aldeamo_limits JOIN aldeamo_limit_workers USING (name) "
+                "WHERE name = 'promo' GROUP BY rate"
+            ).fetchall()
+    assert kept == [(rate, 2)]
+    sent = [report["sent"] for report in reports]
+    assert (sum(sent), min(sent) > 0) == (count, True)
+    assert sandbox.duplicates == 0
+    # However busy the machine is, no permit comes early. Two equal halves at a rate each: 1.7 s.
+    moments = [delivery.at for delivery in sandbox.deliveries]
+    assert moments[-1] - moments[warm] > 0.85 * (count - warm) / rate
+
+
 def test_whoever_starts_it_may_watch(write: Write, url: str) -> None:
     """Without --detach the start watches the workers, and ends as the campaign does."""
     sandbox = Sandbox(weather=Weather.sequence([Fault.STATUS_FALSE]))
     with loaded(url, write(HEADER, *rows(60)), sandbox) as cli:
-        command = [sys.executable, "-m", "aldeamo_async", "worker", url, "--until-done"]
-        environment = os.environ | {"ALDEAMO_API_KEY": "test-key", "ALDEAMO_BASE_URL": str(cli.url)}
         cli("campaign", "run", url, "--cluster", "--detach")
-        workers = [subprocess.Popen([*command, "--json"], env=environment, stdout=subprocess.PIPE)]
-        watched = cli("--json", "campaign", "run", url, "--cluster", "--max-attempts", 3)
-        out, _ = workers[0].communicate(timeout=60)
-        assert (watched.exit_code, workers[0].returncode) == (3, 3)
+        with worker(cli, url, "--until-done") as process:
+            watched = cli("--json", "campaign", "run", url, "--cluster", "--max-attempts", 3)
+            out, _ = process.communicate(timeout=60)
+        assert (watched.exit_code, process.returncode) == (3, 3)
         assert json.loads(out)["sent"] == 59
         assert json.loads(watched.stdout)["status"]["counts"]["rejected"] == 1
 

@@ -37,6 +37,12 @@ def test_users_as_a_table(cli: Cli) -> None:
     assert "25 rows" in result.stdout
 
 
+def test_a_table_of_one_row_says_so(served: Callable[[Sandbox], Cli]) -> None:
+    """One row is "1 row"."""
+    result = served(Sandbox(users_per_channel=1))("users", "web")
+    assert "1 row " in f"{result.stdout.splitlines()[-1]} "
+
+
 def test_users_as_json_lines(cli: Cli) -> None:
     """--json gives one object a line and nothing else."""
     result = cli("--json", "--sandbox", "users", "web")

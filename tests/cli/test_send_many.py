@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from aldeamo_async.cli import aldeamo
 from aldeamo_async.sandbox import Fault, Sandbox, Weather
+from cli.conftest import HEADER, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
     Serve = Callable[[Sandbox], Cli]
     Write = Callable[..., Path]
     Results = Callable[[Path], list[dict[str, Any]]]
-
-HEADER = "channel,client_id,text"
-
-
-def rows(count: int) -> list[str]:
-    return [f"sms,5730000000{number % 100:02d},Hola {number}" for number in range(count)]
 
 
 def of(path: Path) -> Path:

@@ -9,6 +9,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,14 @@ from support.documents import (
     commands_of,
     is_shown_by,
     run_python,
+    taken_for_granted,
 )
+from support.smtp import client_of, mailroom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from aldeamo_async.email import AsyncEmailClient
 
 pytestmark = pytest.mark.real_clock
 
@@ -53,9 +58,11 @@ PROGRAMS = {
     "head",
     "nox",
     "pip",
+    "printf",
     "python",
     "python3",
     "source",
+    "uvicorn",
 }
 
 
@@ -73,6 +80,22 @@ def backends_of(path: Path) -> list[str]:
     return ["asyncio"] if re.search(r"^\s*import asyncio", code, re.M) else ["asyncio", "trio"]
 
 
+def asks_postgres(path: Path) -> bool:
+    return '"postgresql://' in path.read_text(encoding="utf-8")
+
+
+def asks_mail(path: Path) -> bool:
+    return "OutgoingEmail" in path.read_text(encoding="utf-8")
+
+
+def takes_for_granted(path: Path) -> bool:
+    """Whether its blocks use a client that they do not make, or the sandbox or URL of one."""
+    blocks = [block for block in blocks_of(path) if block.runs]
+    return bool(taken_for_granted(blocks, {"client", "sandbox", "url"}))
+
+
+INDEX = ROOT / "docs/how-to/index.md"
+UNFINISHED = [path for path in PYTHON if takes_for_granted(path)]
 RUNS = [(path, backend) for path in PYTHON for backend in backends_of(path)]
 
 
@@ -90,6 +113,13 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tu
         yield sandbox, url
 
 
+@pytest.fixture
+def mail() -> Iterator[AsyncEmailClient]:
+    """A client of a mail server that delivers to nobody."""
+    with mailroom(login=False) as (port, _):
+        yield client_of(port)
+
+
 @pytest.mark.parametrize(("path", "backend"), RUNS, ids=lambda x: shown(x) if x in PYTHON else x)
 def test_the_python_blocks_of_a_document_run(
     path: Path,
@@ -100,13 +130,14 @@ def test_the_python_blocks_of_a_document_run(
 ) -> None:
     """All Python blocks of a document run in order, in one namespace, and print what it says."""
     sandbox, url = surroundings
-    if '"postgresql://' in path.read_text(encoding="utf-8"):
+    if asks_postgres(path):
         request.getfixturevalue("postgres_environment")
+    mail = request.getfixturevalue("mail") if asks_mail(path) else None
     with (
         start_blocking_portal(backend) as portal,
         portal.wrap_async_context_manager(aldeamo_async.AsyncBotsClient.from_env()) as client,
     ):
-        given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url}
+        given: dict[str, Any] = {"client": client, "sandbox": sandbox, "url": url, "mail": mail}
         namespace = given | {"__name__": "__document__"}
         for block in blocks_of(path):
             if block.runs:
@@ -115,6 +146,37 @@ def test_the_python_blocks_of_a_document_run(
             elif block.prints:
                 printed = capsys.readouterr().out
                 assert is_shown_by(printed, block), f"{block} prints:\n{printed}"
+        if mail is not None:
+            portal.call(mail.aclose)
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=shown)
+def test_a_document_says_where_the_names_come_from_that_it_does_not_make(path: Path) -> None:
+    """Who pastes a block of it finds the client, the sandbox and the URL that the block uses."""
+    if path in UNFINISHED:
+        assert "index.md#try-the-blocks)" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in UNFINISHED if not asks_postgres(path) and not asks_mail(path)],
+    ids=shown,
+)
+def test_the_blocks_of_a_document_run_where_the_index_tells_to_paste_them(
+    path: Path, tmp_path: Path
+) -> None:
+    """The program of the index, with the blocks of another page in its middle, ends well."""
+    (program,) = [block.content for block in blocks_of(INDEX) if block.runs]
+    place = re.compile("^( *).*# the blocks go here\n", re.MULTILINE)
+    blocks = [
+        block for block in blocks_of(path) if block.runs and "anyio.run(" not in block.content
+    ]
+    pasted = "\n".join(block.content for block in blocks)
+    whole = place.sub(lambda found: textwrap.indent(pasted, found[1]), program)
+    done = subprocess.run(
+        [sys.executable, "-c", whole], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("block", QUOTES, ids=shown_block)

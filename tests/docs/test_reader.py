@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from support.documents import Block, blocks_of, commands_of, is_shown_by, run_python
+from support.documents import (
+    Block,
+    blocks_of,
+    commands_of,
+    is_shown_by,
+    run_python,
+    taken_for_granted,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +134,13 @@ def test_a_block_of_output_is_compared_with_what_was_printed(tmp_path: Path) -> 
     assert is_shown_by("1 of 20 rows\ndone\n", block)
     assert not is_shown_by("1 of 20 rows\ndone\nand more\n", block)
     assert not is_shown_by("1 of 20\nor more rows\ndone\n", block)
+
+
+def test_a_name_that_is_used_before_it_is_made_is_taken_for_granted(tmp_path: Path) -> None:
+    """A name counts until a block makes it, as a variable or as an argument of a function."""
+    codes = ["client.send(url)", "client = url = 1", "client", "def f(sandbox): sandbox", "sandbox"]
+    blocks = [Block(tmp_path, 1, "python", code, "") for code in codes]
+    given = {"client", "url", "sandbox", "other"}
+    assert taken_for_granted(blocks, given) == {"client", "url"}
+    assert taken_for_granted(blocks[1:], given) == set()
+    assert taken_for_granted(blocks[4:], given) == {"sandbox"}

@@ -134,6 +134,14 @@ def test_the_front_door_says_what_it_has() -> None:
         aldeamo_async.nothing  # noqa: B018 - asking is the test
 
 
+def test_the_front_door_leaves_nothing_out() -> None:
+    """What `_front` and the door of campaigns give to type checkers is what `__all__` names."""
+    loaded = vars(importlib.import_module("aldeamo_async._front"))
+    front = {name for name in loaded if name[0].isalpha()}  # pytest adds `@py_builtins`
+    assert front | set(aldeamo_async._OF_CAMPAIGNS) == set(aldeamo_async.__all__)
+    assert front & set(aldeamo_async._OF_CAMPAIGNS) == set()
+
+
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:
     """`python -m aldeamo_async --help` shows how to go on."""
     assert "Usage" in run_python("-m", "aldeamo_async", "--help", cwd=tmp_path)

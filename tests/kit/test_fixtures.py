@@ -129,6 +129,12 @@ def test_a_misspelt_fault_is_found_out() -> None:
         fault_of("rate-limted")
 
 
+def test_a_list_of_faults_is_refused() -> None:
+    """The error shows how to write them one after the other."""
+    with pytest.raises(UsageError, match=r"not in a list: aldeamo_faults\(\*\['BAD_GATEWAY'\]\)"):
+        fault_of(["BAD_GATEWAY"])
+
+
 def test_what_is_no_fault_is_refused() -> None:
     """A status code is no fault, and the error says where the faults are listed."""
     with pytest.raises(UsageError, match=r"500 is none\. Fault\.every"):

@@ -6,6 +6,7 @@ Every inner suite is a pytest of its own, with warnings as errors.
 from __future__ import annotations
 
 import textwrap
+from importlib import metadata
 
 import pytest
 
@@ -185,24 +186,40 @@ def test_a_marker_on_a_module_suits_whoever_has_a_sandbox(suite: pytest.Pytester
     result.assert_outcomes(passed=4)
 
 
-def test_pytest_starts_without_the_package(suite: pytest.Pytester) -> None:
-    """Nothing of it is loaded for a conftest, nor for tests that use no fixture of ours."""
-    suite.makeconftest("import sys\nassert 'aldeamo_async' not in sys.modules\n")
+def test_pytest_starts_without_the_library(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No conftest, and no test that uses no fixture of ours, finds more loaded than the kit."""
+    (entry,) = metadata.entry_points(group="pytest11", name="aldeamo")
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others load attrs and httpx
     suite.makepyfile(
-        """
+        look="""
         import sys
 
 
+        def loaded():
+            mine = {name for name in sys.modules if name.startswith("aldeamo_async")}
+            kit = {name for name in mine if name.startswith("aldeamo_async.pytest_plugin")}
+            return mine - kit | {"attrs", "httpx"} & set(sys.modules)
+        """
+    )
+    suite.makeconftest("from look import loaded\nassert loaded() == {'aldeamo_async'}\n")
+    suite.makepyfile(
+        """
+        from look import loaded
+
+
         def test_plain():
-            assert "aldeamo_async" not in sys.modules
+            assert loaded() == {"aldeamo_async"}
 
 
         def test_later(aldeamo_sandbox):
-            assert "aldeamo_async" in sys.modules
+            assert "aldeamo_async.sandbox" in loaded()
         """
     )
     # In a process of its own, where nobody has imported anything yet.
-    suite.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider", "-p", entry.value)
+    result.assert_outcomes(passed=2)
 
 
 def test_the_fixtures_explain_themselves(suite: pytest.Pytester) -> None:

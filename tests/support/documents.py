@@ -104,6 +104,19 @@ def compiled(block: Block) -> CodeType:
     return compile(tree, str(block.path), "exec", flags=flags, dont_inherit=True)
 
 
+def taken_for_granted(blocks: list[Block], given: set[str]) -> set[str]:
+    """The names among those given that the blocks use before, or without, making them."""
+    made: set[str] = set()
+    taken: set[str] = set()
+    for block in blocks:
+        tree = ast.parse(block.content)
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        made |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        made |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+        taken |= {node.id for node in names} - made
+    return taken & given
+
+
 def run_python(block: Block, namespace: dict[str, Any], portal: BlockingPortal) -> None:
     """Run a block: in the portal's event loop when it awaits, in this thread when it does not.
 

@@ -7,6 +7,7 @@ Rule 2: neither knows of the library under test.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import socket
@@ -49,9 +50,11 @@ class Mailroom:
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
         self.logins: list[bytes] = []
+        self.pause = 0.0  # seconds between a delivery and its answer
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         self.envelopes.append(envelope)
+        await asyncio.sleep(self.pause)
         return "250 2.0.0 OK queued"
 
     def check(self, server: SMTP, session: Session, *rest: Any) -> AuthResult:

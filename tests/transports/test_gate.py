@@ -8,7 +8,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from aldeamo_async.transports._gate import AsyncioTurn, Gate, Turn
+from aldeamo_async._turn import AsyncioTurn, Turn
+from aldeamo_async.transports._gate import Gate
 
 
 @pytest.fixture(params=[Turn, pytest.param(AsyncioTurn, marks=pytest.mark.asyncio_only)])

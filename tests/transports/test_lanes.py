@@ -319,11 +319,11 @@ def test_another_process_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FORK = """
-import asyncio, os
-from aldeamo_async.transports import LaneTransport
+import asyncio, os, sys
+import aldeamo_async.transports
 
-async def main():
-    transport = LaneTransport()
+async def main(name):
+    transport = getattr(aldeamo_async.transports, name)()
     await transport.aclose()
     if os.fork():
         os.wait()
@@ -335,11 +335,13 @@ async def main():
     finally:
         os._exit(0)
 
-asyncio.run(main())
+asyncio.run(main(sys.argv[1]))
 """
 
 
-def test_a_fork_is_refused() -> None:
+@pytest.mark.parametrize("name", ["LaneTransport", "PyreqwestTransport"])
+def test_a_fork_is_refused(name: str) -> None:
     """A child that inherits a transport is told so, though it has lost its event loop as well."""
-    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", FORK, name]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "before a fork" in run.stdout

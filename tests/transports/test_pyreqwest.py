@@ -399,39 +399,6 @@ def test_trio_is_refused() -> None:
             anyio.run(use, backend="trio")
 
 
-FORK = """
-import asyncio, os, sys
-from aldeamo_async.transports import PyreqwestTransport
-
-async def use(transport):
-    try:
-        await transport.aclose()
-    except Exception as error:
-        os.write(1, str(error).encode())
-
-async def main():
-    transport = PyreqwestTransport()
-    await transport.aclose()
-    if os.fork():
-        os.wait()
-        return
-    try:
-        transport.aclose().send(None)
-    except Exception as error:
-        os.write(1, str(error).encode())
-    finally:
-        os._exit(0)
-
-asyncio.run(main())
-"""
-
-
-def test_a_fork_is_refused() -> None:
-    """A child that inherits a transport is told so, though it has lost its event loop as well."""
-    run = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
-    assert "before a fork" in run.stdout
-
-
 BYSTANDER = """
 import sys
 import aldeamo_async, aldeamo_async.transports, aldeamo_async.cli

@@ -98,14 +98,16 @@ async def test_write(transport: Transport) -> None:
 async def test_total(phase: Phase, transport: Transport) -> None:
     """The call's time bounds each phase, however long the phase itself might take."""
     # Writing out so long a text takes a busy machine a good part of 0.3 s, before it connects.
-    total = 1.0 if phase is Phase.WRITE else 0.3
+    total = 0.3 if phase is Phase.READ else 1.0
+    # A connect is given half of that by PyreqwestTransport: the largest power of two that fits.
+    least = 0.45 if phase is Phase.CONNECT else total - 0.1
     limits = Timeouts(connect=None, read=None, write=None, total=total)
     with black_hole() as nobody, RawServer(deaf) as silent:
         base_url = nobody if phase is Phase.CONNECT else silent.base_url
         text = "x" * 20_000_000 if phase is Phase.WRITE else "Hola"
         result, took = await timed(transport, base_url, limits, text)
     assert isinstance(result, Unsent) is (phase is Phase.CONNECT)
-    assert total - 0.1 < took < total + SLACK
+    assert least <= took < total + SLACK
     if isinstance(transport, PyreqwestTransport):  # it gives up a connect in time, and cannot tell
         assert result.timed_out is (phase is not Phase.CONNECT)  # a write from a read
     else:

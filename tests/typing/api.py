@@ -33,6 +33,16 @@ from aldeamo_async import (
     Watch,
     WatchCursor,
 )
+from aldeamo_async.campaigns import Campaign, LoadReport, MemoryLedger, RunReport
+from aldeamo_async.email import (
+    AsyncEmailClient,
+    EmailAuthError,
+    EmailNotSent,
+    EmailRefused,
+    EmailRejected,
+    EmailUnknown,
+    OutgoingEmail,
+)
 from aldeamo_async.transports import PyreqwestTransport
 
 
@@ -121,6 +131,54 @@ async def options(transport: httpx.AsyncBaseTransport, context: ssl.SSLContext) 
     await AsyncBotsClient(api_key="test-key", verify=context).aclose()
     fast = PyreqwestTransport(max_connections=10, verify="ca.pem")
     await AsyncBotsClient(api_key="test-key", transport=fast).aclose()
+
+
+def emails() -> Iterator[OutgoingEmail]:
+    yield OutgoingEmail("ana@mail.example", "Tu cita", "Hola")
+    yield OutgoingEmail("ana@mail.example", "Tu cita", "Hola", "<p>Hola</p>", client_ref="row 2")
+
+
+async def email(context: ssl.SSLContext) -> None:
+    async with AsyncEmailClient(
+        "smtp.tenant.example",
+        587,
+        sender="Ana <citas@tenant.example>",
+        username="ana",
+        password="test-password",
+        tls="starttls",
+        verify=context,
+        timeout=httpx.Timeout(10),
+        deadline=30,
+        retry=RetryPolicy(attempts=2),
+        limiter=TokenBucket(20.0, burst=5),
+        max_connections=4,
+        local_hostname="app.tenant.example",
+    ) as client:
+        assert_type(client, AsyncEmailClient)
+        try:
+            receipt = await client.send("ana@mail.example", "Tu cita", "Hola", html=None)
+            assert_type(receipt, Receipt)
+        except EmailUnknown as unknown:
+            assert_type(unknown.message_id, str)
+        except (EmailAuthError, EmailRefused, EmailRejected) as refused:
+            assert_type(refused.step, str)
+        except EmailNotSent as error:
+            assert_type(error.attempts, tuple[Attempt, ...])
+        async with client.send_many(emails(), concurrency=4, ordered=True) as outcomes:
+            assert_type([outcome async for outcome in outcomes], list[Sent | Rejected | Unknown])
+    assert_type(next(emails()).to, str)
+
+
+async def campaigns(bots: AsyncBotsClient, mail: AsyncEmailClient) -> None:
+    async with Campaign.open("sqlite:///promo.db", bots) as campaign:
+        assert_type(campaign, Campaign)
+        assert_type(await campaign.load(rows()), LoadReport)
+        assert_type(await campaign.load(async_rows()), LoadReport)
+        assert_type(await campaign.run(concurrency=200), RunReport)
+    async with Campaign.open(MemoryLedger(), mail) as campaign:
+        assert_type(await campaign.load(emails()), LoadReport)
+        assert_type(await campaign.load([{"to": "ana@mail.example"}]), LoadReport)
+    Campaign.open("sqlite:///promo.db", "client")  # type: ignore[arg-type]
 
 
 async def refused_by_the_type_checker(client: AsyncBotsClient) -> None:

@@ -4,7 +4,7 @@ workers.
 Rule: the jobs say who looks where; who sends what is decided by the ledger alone.
 """
 
-from .._run import REFUSED_KEY
+from .._words import REFUSED_KEY
 from ._order import Order
 from ._queue import Queue
 from ._start import opened_queue, start

@@ -21,7 +21,7 @@ from procrastinate.worker import Worker as Engine
 from ..._errors import CampaignError
 from .._lease import beat_seconds
 from .._report import ChunkReport
-from .._run import REFUSED_KEY
+from .._words import REFUSED_KEY
 
 if TYPE_CHECKING:
     from .._campaign import Campaign

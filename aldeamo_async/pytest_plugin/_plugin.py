@@ -1,25 +1,26 @@
 """What pytest loads when it starts, wherever aldeamo-async is installed: the names of the fixtures.
 
-Rule 1: it imports pytest and nothing else until a test asks for a fixture. Suites that never use
-this library pay nothing, and a conftest.py that must come first (it patches sockets, measures
-coverage, puts httpx2 in place of httpx) does come first.
-Rule 2: it stands beside the package, for importing any module of a package imports the package:
-httpx and all. What the fixtures do is said in `aldeamo_async.pytest_plugin`.
-Rule 3: no fixture is async, so that they serve every plugin that runs async tests.
+Rule 1: it imports pytest and the standard library alone until a test asks for a fixture. Suites
+that never use this library pay nothing, and a conftest.py that must come first (it patches sockets,
+puts httpx2 in place of httpx) does come first. What the fixtures do is said in this room's door.
+Rule 2: no fixture is async, so that they serve every plugin that runs async tests.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ._network import guarded_sockets
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aldeamo_async import AsyncBotsClient
-    from aldeamo_async.pytest_plugin import NetworkGuard
-    from aldeamo_async.sandbox import Sandbox
+    from .._client import AsyncBotsClient
+    from ..sandbox import Sandbox
+    from ._network import NetworkGuard
 
 MARKER = (
     "aldeamo_faults(*faults, repeat=False, only=None): what goes wrong in the test's sandbox, one "
@@ -54,7 +55,7 @@ def aldeamo_sandbox(
     request: pytest.FixtureRequest, aldeamo_sandbox_options: dict[str, Any]
 ) -> Sandbox:
     """A fresh double of the API; its delivery log is the judge of the test."""
-    from aldeamo_async.pytest_plugin import _fixtures
+    from . import _fixtures
 
     marker = request.node.get_closest_marker("aldeamo_faults")
     return _fixtures.make_sandbox(marker, aldeamo_sandbox_options)
@@ -80,7 +81,7 @@ def aldeamo_client(
 
     Nobody needs to close it: there is no socket behind it.
     """
-    from aldeamo_async.pytest_plugin import _fixtures
+    from . import _fixtures
 
     key = _fixtures.key_of(aldeamo_sandbox_options)
     with _fixtures.client_of(aldeamo_sandbox, key, aldeamo_client_options) as client:
@@ -93,7 +94,7 @@ def aldeamo_server(aldeamo_sandbox: Sandbox) -> Iterator[str]:
 
     It has a thread of its own. Needs the extra `sandbox`.
     """
-    from aldeamo_async.pytest_plugin import _fixtures
+    from . import _fixtures
 
     with _fixtures.served(aldeamo_sandbox) as url:
         yield url
@@ -106,7 +107,7 @@ def aldeamo_env(
     monkeypatch: pytest.MonkeyPatch,
 ) -> str:
     """`aldeamo_server`, with `ALDEAMO_BASE_URL` and `ALDEAMO_API_KEY` set to match."""
-    from aldeamo_async.pytest_plugin import _fixtures
+    from . import _fixtures
 
     monkeypatch.setenv("ALDEAMO_BASE_URL", aldeamo_server)
     monkeypatch.setenv("ALDEAMO_API_KEY", _fixtures.key_of(aldeamo_sandbox_options))
@@ -116,9 +117,7 @@ def aldeamo_env(
 @pytest.fixture
 def assert_no_duplicates(aldeamo_sandbox: Sandbox) -> Callable[[], None]:
     """Call it to assert that the test's sandbox delivered nothing twice."""
-    from functools import partial
-
-    from aldeamo_async.pytest_plugin import assert_no_duplicates
+    from ._duplicates import assert_no_duplicates
 
     return partial(assert_no_duplicates, aldeamo_sandbox)
 
@@ -126,7 +125,5 @@ def assert_no_duplicates(aldeamo_sandbox: Sandbox) -> Callable[[], None]:
 @pytest.fixture
 def aldeamo_no_network() -> Iterator[NetworkGuard]:
     """Refuse every address but loopback, and fail the test that tried one, even if it hid it."""
-    from aldeamo_async.pytest_plugin import guarded_sockets
-
     with guarded_sockets() as guard, guard.watch():
         yield guard
