@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from anyio.lowlevel import current_token
+
 from ._source import END, End
-from ._turn import Turn, turns_here
+from ._turn import Turn, turns_of
 
 if TYPE_CHECKING:
     from ._models import Outcome
@@ -28,7 +30,7 @@ class Sleepers:
 
     async def wait(self) -> None:
         """Sleep until woken; look again then, for another may have been quicker."""
-        self._kind = self._kind or turns_here()
+        self._kind = self._kind or turns_of(current_token())
         turn = self._kind()
         self._turns.append(turn)
         try:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import TYPE_CHECKING
 
 import anyio
-from anyio.lowlevel import current_token
+
+if TYPE_CHECKING:
+    from anyio.lowlevel import EventLoopToken
 
 
 class Turn:
@@ -27,6 +30,9 @@ class Turn:
 
     async def wait(self, deadline: float = math.inf) -> None:
         """Wait for the call, or until ``deadline``."""
+        if deadline == math.inf:
+            await self._called.wait()
+            return
         with anyio.CancelScope(deadline=deadline):
             await self._called.wait()
 
@@ -56,7 +62,7 @@ class AsyncioTurn(Turn):
                 timer.cancel()
 
 
-def turns_here() -> type[Turn]:
-    """Return the kind of turn that costs least in the event loop that runs."""
-    on_asyncio = isinstance(current_token().native_token, asyncio.AbstractEventLoop)
+def turns_of(loop: EventLoopToken) -> type[Turn]:
+    """Return the kind of turn that costs least in an event loop."""
+    on_asyncio = isinstance(loop.native_token, asyncio.AbstractEventLoop)
     return AsyncioTurn if on_asyncio else Turn

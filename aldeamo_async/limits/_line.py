@@ -2,7 +2,7 @@
 
 Rule 1: only the head sleeps on a timer; who finds permits wakes those it grants, and the new head.
 Rule 2: a waiter that is cancelled leaves the line as if it had never stood in it.
-Rule 3: of an event loop nothing is kept but the events and tokens of those who wait right now.
+Rule 3: of an event loop nothing is kept but the turns and tokens of those who wait right now.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from .._errors import UsageError
+from .._turn import Turn, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,13 +49,13 @@ class Granted:
 class Waiter:
     """One queued call."""
 
-    __slots__ = ("event", "loop", "n", "permit", "since")
+    __slots__ = ("loop", "n", "permit", "since", "turn")
 
     def __init__(self, n: float, since: float) -> None:
         self.n: float = n
         self.since: float = since
         self.loop: EventLoopToken = current_token()
-        self.event: anyio.Event = anyio.Event()
+        self.turn: Turn = turns_of(self.loop)()
         self.permit: Granted | None = None
 
 
@@ -133,14 +134,14 @@ class Line:
         while True:
             if self.head is waiter:
                 with anyio.move_on_after(self._nap(waiter)):
-                    await waiter.event.wait()
+                    await waiter.turn.wait()
             else:
-                await waiter.event.wait()
+                await waiter.turn.wait()
             if waiter.permit is None:
                 self.pump(self.clock(), by=waiter)
             if waiter.permit is not None:
                 return
-            waiter.event = anyio.Event()
+            waiter.turn = turns_of(waiter.loop)()
 
     def _nap(self, head: Waiter) -> float:
         """Return the seconds until a batch of permits is there, or all that the line asks for."""
@@ -158,7 +159,7 @@ class Line:
                 self._leave(head)
                 head.permit = self.grant(head.n)
             if head is not by:
-                head.event.set()
+                head.turn.call()
             if not granted:
                 return
 

@@ -1,4 +1,4 @@
-"""Rate limiters side by side: cost of a free permit, rate delivered under load, worst second.
+"""Rate limiters side by side: cost of a free permit, rate under load, worst second, long queues.
 
 Run: `python tests/benchmarks/limiter.py [seconds]`. aiolimiter and pyrate-limiter are measured
 where they are installed, each in its plainest use. Read the ratios; the times hold the machine's
@@ -12,6 +12,7 @@ import sys
 import time
 from bisect import bisect_left
 from importlib.util import find_spec
+from statistics import median
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 CALLS = 5_000
 ROUNDS = 5
 RATES = ((20, 50), (1_000, 500), (10_000, 500))  # permits per second, looping tasks
+CROWD, CROWD_RATE = 20_000, 10_000  # tasks that want one permit each, all at once; permits a second
 PLENTY = 1_000_000_000  # permits per second: nobody ever waits
 
 
@@ -84,6 +86,15 @@ async def load(call: Acquire, tasks: int, seconds: float) -> tuple[float, int, f
     return len(times) / (times[-1] - start), worst, cpu / len(times)
 
 
+async def crowd(call: Acquire) -> float:
+    """CPU seconds for a permit where everybody stands in line from the start."""
+    cpu = time.process_time()
+    async with anyio.create_task_group() as group:
+        for _ in range(CROWD):
+            group.start_soon(call)
+    return (time.process_time() - cpu) / CROWD
+
+
 async def compare(limiters: dict[str, Make], seconds: float) -> None:
     bare = await cost(checkpoint)
     print(f"  a bare checkpoint: {bare * 1e6:.1f} us; a free permit, as a multiple of it:")
@@ -94,6 +105,15 @@ async def compare(limiters: dict[str, Make], seconds: float) -> None:
         for name, make in limiters.items():
             got, worst, cpu = await load(make(rate), tasks, seconds)
             print(f"    {name:<15} {got / rate:6.3f} {worst / rate:8.3f} {cpu * 1e6:8.0f} us")
+    print(f"  {CROWD} in line at {CROWD_RATE}/s: CPU per permit, task included; to the first")
+    spent: dict[str, list[float]] = {name: [] for name in limiters}
+    for _ in range(ROUNDS):
+        for name, make in limiters.items():
+            spent[name].append(await crowd(make(CROWD_RATE)))
+    first = next(iter(spent.values()))
+    for name, each in spent.items():
+        ratio = median(mine / base for mine, base in zip(each, first, strict=True))
+        print(f"    {name:<15} {median(each) * 1e6:8.0f} us {ratio:6.2f} x")
 
 
 def main() -> None:
