@@ -2,6 +2,7 @@
 
     python tests/benchmarks/throughput.py                        # everything; about ten minutes
     python tests/benchmarks/throughput.py --in-flight 50 --peers aiohttp SDK --rounds 5
+    python tests/benchmarks/throughput.py --one-core             # as in a container with one CPU
     python tests/benchmarks/throughput.py --json figures.json    # for chart.py
 
 Each measurement is a process of its own; the peers take turns, round after round, on one server.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -89,7 +91,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--one-core", action="store_true", help="bind all of it to one core")
     asked = parser.parse_args()
+    if asked.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the children inherit it
     peers = [BASE, *(name for name in asked.peers if name != BASE)]
     figures = {}
     for in_flight in asked.in_flight:
