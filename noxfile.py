@@ -18,9 +18,12 @@ PROJECT = PYPROJECT["project"]
 # The tests must see the installed wheel: no current directory on sys.path, nor in child processes.
 WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 
-# What takes seconds measures time or memory, or draws thousands of examples: `tests` alone does
+# What takes seconds measures time or memory, or draws thousands of examples: `tests` and `slow` do
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow and not browser"]
+
+# Of the tree and its documents: other dependencies make no difference, and `docs` runs them too.
+OF_THE_TREE = ["--ignore=tests/house", "--ignore=tests/docs", "--ignore=tests/site"]
 
 # Where the site of the documents goes; tests/site reads it there.
 SITE = "build/site"
@@ -37,7 +40,17 @@ BUILT: list[Path] = []
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_external_run = True
-nox.options.sessions = ["lint", "floors", "types", "tests", "oldest", "httpx2", "docs", "browser"]
+nox.options.sessions = [
+    "lint",
+    "floors",
+    "types",
+    "tests",
+    "slow",
+    "oldest",
+    "httpx2",
+    "docs",
+    "browser",
+]
 
 
 def group(*names: str) -> list[str]:
@@ -94,7 +107,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, at 100 % branch coverage."""
+    """The suite, at 100 % branch coverage."""
     session.install(build_wheel(session), *group("tests"))
     session.run("coverage", "erase")
     covered = ["coverage", "run", "-m", "pytest"]
@@ -103,11 +116,16 @@ def tests(session: nox.Session) -> None:
     else:
         quick = "not slow and not alone and not browser"
         session.run(*covered, *SIDE_BY_SIDE, "-m", quick, env=WHEEL_ENV)
-        # Thousands of examples reach no line that the quick ones do not, and tracing trebles them.
-        session.run("pytest", *SIDE_BY_SIDE, "-m", "slow and not alone", env=WHEEL_ENV)
         session.run("pytest", "-m", "alone", env=WHEEL_ENV)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Thousands of examples, memory, kills: no line that `tests` does not reach, so no tracing."""
+    session.install(build_wheel(session), *group("tests"))
+    session.run("pytest", "-n", "2", "-m", "slow and not alone", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
@@ -117,7 +135,7 @@ def oldest(session: nox.Session) -> None:
     listed = [req for extra, needs in extras.items() if extra != "all" for req in needs]
     pins = lowest([*PROJECT["dependencies"], *listed])
     session.install(build_wheel(session), *pins, *group("tests"))
-    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *(session.posargs or OF_THE_TREE), env=WHEEL_ENV)
 
 
 @nox.session
@@ -126,7 +144,7 @@ def httpx2(session: nox.Session) -> None:
     session.install(build_wheel(session), *group("tests", "httpx2"))
     alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
     env = WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"}
-    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *session.posargs, env=env)
+    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *(session.posargs or OF_THE_TREE), env=env)
 
 
 @nox.session

@@ -22,7 +22,7 @@ class Turn:
 
     def __init__(self) -> None:
         self._called = anyio.Event()
-        self.granted = False  # whether the call came with a place
+        self.granted: bool = False  # whether the call came with a place
 
     def call(self) -> None:
         """Wake the one who waits."""
@@ -44,7 +44,7 @@ class AsyncioTurn(Turn):
 
     def __init__(self) -> None:
         self._future = asyncio.get_running_loop().create_future()
-        self.granted = False
+        self.granted: bool = False
 
     def call(self) -> None:
         """Wake the one who waits."""

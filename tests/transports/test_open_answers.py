@@ -231,6 +231,7 @@ async def test_codings(transport: StreamingTransport, coding: str) -> None:
 DAMAGE = {
     "cut off": lambda data: data[:-20],
     "a byte changed": lambda data: data[:9000] + bytes([data[9000] ^ 255]) + data[9001:],
+    "a wrong checksum": lambda data: data[:-8] + bytes([data[-8] ^ 255]) + data[-7:],
     "more behind it": lambda data: data + b" ",
     "one byte": lambda data: data[:1],
     "nothing": lambda data: b"",
