@@ -22,7 +22,7 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow and not browser"]
 
-# Of the tree and its documents: other dependencies make no difference, and `docs` runs them too.
+# Of the tree and its documents: other dependencies make no difference; `tests` and `docs` run them.
 OF_THE_TREE = ["--ignore=tests/house", "--ignore=tests/docs", "--ignore=tests/site"]
 
 # Where the site of the documents goes; tests/site reads it there.
