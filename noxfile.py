@@ -25,6 +25,9 @@ QUICK = ["-m", "not slow and not browser"]
 # Of the tree and its documents: other dependencies make no difference; `tests` and `docs` run them.
 OF_THE_TREE = ["--ignore=tests/house", "--ignore=tests/docs", "--ignore=tests/site"]
 
+# Rooms that no HTTP client is part of.
+WITHOUT_HTTP = ["--ignore=tests/email", "--ignore=tests/limits"]
+
 # Where the site of the documents goes; tests/site reads it there.
 SITE = "build/site"
 
@@ -144,7 +147,9 @@ def httpx2(session: nox.Session) -> None:
     session.install(build_wheel(session), *group("tests", "httpx2"))
     alias = {"PYTHONPATH": str(Path("tests/support/httpx2_alias").resolve())}
     env = WHEEL_ENV | alias | {"ALDEAMO_TEST_HTTPX2": "1"}
-    session.run("pytest", *SIDE_BY_SIDE, *QUICK, *(session.posargs or OF_THE_TREE), env=env)
+    session.run(
+        "pytest", *SIDE_BY_SIDE, *QUICK, *(session.posargs or OF_THE_TREE + WITHOUT_HTTP), env=env
+    )
 
 
 @nox.session
