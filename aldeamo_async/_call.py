@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from ._codec import Codec
 from ._errors import DeadlineExceeded, UsageError
 from ._evidence import Attempt, Phase
+from ._models import Outcome, Rejected, Sent
 from ._observer import CallRecord, Observer, tell
 from ._retry import RetryBudget, RetryPolicy, Verdict, may_repeat, retry_from
 from ._settings import Settings
@@ -38,6 +39,15 @@ class Tally:
     reads: int = 0
     retries: int = 0
     cancelled: int = 0
+
+    def count(self, outcome: Outcome) -> None:
+        """Count the outcome of a send."""
+        if isinstance(outcome, Sent):
+            self.sent += 1
+        elif isinstance(outcome, Rejected):
+            self.rejected += 1
+        else:
+            self.unknown += 1
 
 
 @frozen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
 from attrs import evolve
 
@@ -18,6 +18,7 @@ from ._call import Engine, Terms
 from ._codec import Codec
 from ._drift import Drift
 from ._errors import UsageError
+from ._given import as_pace, checked
 from ._home import ClientHome
 from ._models import Message, Outgoing, ReadChannel, Receipt, SendChannel, Sent, User
 from ._observer import Observer, tell
@@ -28,8 +29,6 @@ from ._settings import DEFAULT_BASE_URL, Dialect, HttpxTimeout, Secret, Settings
 from ._stats import ClientStats, look_at, stats_of
 from ._watch import Pace, Watch, WatchCursor, check_client_ids, engine_for_watch
 from ._wire import messages_request, users_request
-from .limits import RateLimiter, TokenBucket
-from .limits._observed import ObservedLimiter
 from .transports import as_transport
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._source import Source
+    from .limits import RateLimiter
 
 KEY_VARIABLE: Final = "ALDEAMO_API_KEY"
 URL_VARIABLE: Final = "ALDEAMO_BASE_URL"
@@ -94,11 +94,11 @@ class AsyncBotsClient:
         trust_env: bool | None = None,
         observer: Observer | None = None,
     ) -> None:
-        dialect = Dialect() if dialect is None else _checked("dialect", dialect, Dialect)
+        dialect = Dialect() if dialect is None else checked("dialect", dialect, Dialect)
         if base_url is not None:
             dialect = evolve(dialect, base_url=base_url)
         settings = Settings(api_key=api_key, dialect=dialect, timeouts=timeout, deadline=deadline)
-        policy = RetryPolicy() if retry is None else _checked("retry", retry, RetryPolicy)
+        policy = RetryPolicy() if retry is None else checked("retry", retry, RetryPolicy)
         carrier = as_transport(
             transport,
             max_connections=max_connections,
@@ -108,12 +108,10 @@ class AsyncBotsClient:
         )
         self._drift = Drift()
         self._terms = Terms(settings, policy, Codec(dialect, self._drift))
-        pace = _as_limiter(limiter, policy)
-        if observer is not None:
-            pace = ObservedLimiter(pace, _checked("observer", observer, Observer))
+        pace = as_pace(limiter, policy, observer)
         self._engine = Engine(carrier, pace, RetryBudget(policy), observer=observer)
         if observer is not None:
-            tell(observer.joined, look_at(self._engine))
+            tell(observer.joined, look_at(self._engine, stats_of))
         self._home = ClientHome()
 
     @classmethod
@@ -286,10 +284,10 @@ class AsyncBotsClient:
         if deadline is not None:
             settings = evolve(settings, deadline=deadline)
         if dialect is not None:
-            settings = evolve(settings, dialect=_checked("dialect", dialect, Dialect))
+            settings = evolve(settings, dialect=checked("dialect", dialect, Dialect))
             codec = Codec(dialect, self._drift)
         if retry is not None:
-            policy = _checked("retry", retry, RetryPolicy)
+            policy = checked("retry", retry, RetryPolicy)
         view = object.__new__(type(self))
         view.__dict__.update(self.__dict__)
         view._owner = False
@@ -343,26 +341,6 @@ class AsyncBotsClient:
             "A client holds live connections and cannot be copied or pickled; "
             "make one in each process from its key."
         )
-
-
-_NounT = TypeVar("_NounT")
-
-
-def _checked(name: str, value: object, kind: type[_NounT]) -> _NounT:
-    """Refuse a setting of the wrong type, now and by its name."""
-    if not isinstance(value, kind):
-        raise UsageError(f"{name} must be a {kind.__name__}, not {type(value).__name__}.")
-    return value
-
-
-def _as_limiter(value: Any, policy: RetryPolicy) -> RateLimiter:
-    """Take a limiter as given; by default one that is open until the API first refuses."""
-    if value is None:
-        return TokenBucket(float("inf"), freeze_max=policy.retry_after_max)
-    # A class has the methods of a limiter and is none.
-    if isinstance(value, type) or not isinstance(value, RateLimiter):
-        raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {value!r}.")
-    return value
 
 
 def _names_base_url(dialect: object) -> bool:

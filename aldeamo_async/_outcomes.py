@@ -37,12 +37,7 @@ async def send(
     A ``permit`` already taken serves the first attempt.
     """
     outcome = await _send(engine, terms, outgoing, permit)
-    if isinstance(outcome, Sent):
-        engine.tally.sent += 1
-    elif isinstance(outcome, Rejected):
-        engine.tally.rejected += 1
-    else:
-        engine.tally.unknown += 1
+    engine.tally.count(outcome)
     return outcome
 
 

@@ -6,7 +6,7 @@ Rule: a look is cheap, changes nothing, and gives plain values that pickle.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
@@ -16,7 +16,11 @@ from .transports import LaneStats, LaneTransport, PyreqwestTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._call import Engine
+    from ._call import Engine, Tally
+    from ._retry import RetryBudget
+    from .limits import RateLimiter
+
+_SharedT = TypeVar("_SharedT")
 
 
 @frozen
@@ -42,7 +46,15 @@ class ClientStats:
 
 def stats_of(engine: Engine) -> ClientStats:
     """Return the present numbers of all that share an engine."""
-    tally, carrier = engine.tally, engine.transport
+    carrier = engine.transport
+    lanes = carrier.stats() if isinstance(carrier, LaneTransport | PyreqwestTransport) else None
+    return counted(engine.tally, engine.budget, engine.limiter, lanes)
+
+
+def counted(
+    tally: Tally, budget: RetryBudget, limiter: RateLimiter, lanes: LaneStats | None
+) -> ClientStats:
+    """Return the present numbers of what the calls of a client share."""
     return ClientStats(
         in_flight=tally.in_flight,
         sent=tally.sent,
@@ -51,18 +63,20 @@ def stats_of(engine: Engine) -> ClientStats:
         reads=tally.reads,
         retries=tally.retries,
         cancelled=tally.cancelled,
-        budget_left=engine.budget.left,
-        limiter=engine.limiter.snapshot(),
-        lanes=carrier.stats() if isinstance(carrier, LaneTransport | PyreqwestTransport) else None,
+        budget_left=budget.left,
+        limiter=limiter.snapshot(),
+        lanes=lanes,
     )
 
 
-def look_at(engine: Engine) -> Callable[[], ClientStats | None]:
-    """Return a look that does not keep the engine alive, and is ``None`` once it is gone."""
-    weak = weakref.ref(engine)
+def look_at(
+    shared: _SharedT, stats: Callable[[_SharedT], ClientStats]
+) -> Callable[[], ClientStats | None]:
+    """Return a look that does not keep alive what it looks at: ``None`` once that is gone."""
+    weak = weakref.ref(shared)
 
     def look() -> ClientStats | None:
         living = weak()
-        return None if living is None else stats_of(living)
+        return None if living is None else stats(living)
 
     return look

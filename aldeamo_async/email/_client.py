@@ -6,19 +6,19 @@ Rule 2: a password is a ``Secret`` from the first line on, and only the login it
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from functools import partial
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from .._bulk import Outcomes
 from .._errors import UsageError
+from .._given import as_pace, checked
 from .._home import ClientHome
-from .._models import Outcome, Outgoing, Receipt, Sent
+from .._models import Receipt, Sent
 from .._observer import Observer, tell
 from .._retry import RetryBudget, RetryPolicy
 from .._settings import HttpxTimeout, Secret, Timeouts, as_timeouts, positive_seconds
-from .._stats import ClientStats
-from ..limits import Permit, RateLimiter, TokenBucket
-from ..limits._observed import ObservedLimiter
+from .._stats import ClientStats, counted, look_at
+from ..transports._lanes import whole
 from ._letter import OutgoingEmail, sender_of
 from ._lines import Lines
 from ._server import server_at
@@ -27,10 +27,10 @@ from ._submission import Post, send
 if TYPE_CHECKING:
     import os
     import ssl
-    from collections.abc import Callable
     from types import TracebackType
 
     from .._source import Source
+    from ..limits import RateLimiter
 
 # Connections; mail servers allow an account a few (Postfix 50, others 10 or fewer) and then refuse.
 MAX_CONNECTIONS: Final = 10
@@ -93,13 +93,11 @@ class AsyncEmailClient:
             verify=verify,
             local_hostname=local_hostname,
         )
-        policy = RetryPolicy() if retry is None else retry
-        pace = _as_limiter(limiter, policy)
-        if observer is not None:
-            pace = ObservedLimiter(pace, _as_observer(observer))
+        policy = RetryPolicy() if retry is None else checked("retry", retry, RetryPolicy)
+        pace = as_pace(limiter, policy, observer)
         self._server = server
         self._post = Post(
-            lines=Lines(server, _whole(max_connections)),
+            lines=Lines(server, whole(max_connections)),
             sender=sender_of(sender),
             limiter=pace,
             policy=policy,
@@ -109,7 +107,7 @@ class AsyncEmailClient:
             observer=observer,
         )
         if observer is not None:
-            tell(observer.joined, _look_at(self._post))
+            tell(observer.joined, look_at(self._post, _stats_of))
         self._home = ClientHome("AsyncEmailClient")
 
     async def send(self, to: str, subject: str, text: str, html: str | None = None) -> Receipt:
@@ -137,13 +135,13 @@ class AsyncEmailClient:
 
         It is used and behaves as ``AsyncBotsClient.send_many``.
         """
-
-        async def send_one(outgoing: Outgoing, permit: Permit) -> Outcome:
-            return await send(self._post, outgoing, permit)
-
         self._home.enter()
         return Outcomes(
-            send_one, self._post.limiter, source, concurrency=concurrency, ordered=ordered
+            partial(send, self._post),
+            self._post.limiter,
+            source,
+            concurrency=concurrency,
+            ordered=ordered,
         )
 
     def stats(self) -> ClientStats:
@@ -182,30 +180,7 @@ class AsyncEmailClient:
 
 
 def _stats_of(post: Post) -> ClientStats:
-    tally = post.tally
-    return ClientStats(
-        in_flight=tally.in_flight,
-        sent=tally.sent,
-        rejected=tally.rejected,
-        unknown=tally.unknown,
-        reads=tally.reads,
-        retries=tally.retries,
-        cancelled=tally.cancelled,
-        budget_left=post.budget.left,
-        limiter=post.limiter.snapshot(),
-        lanes=post.lines.stats(),
-    )
-
-
-def _look_at(post: Post) -> Callable[[], ClientStats | None]:
-    """Return a look that does not keep the client alive, and is ``None`` once it is gone."""
-    weak = weakref.ref(post)
-
-    def look() -> ClientStats | None:
-        living = weak()
-        return None if living is None else _stats_of(living)
-
-    return look
+    return counted(post.tally, post.budget, post.limiter, post.lines.stats())
 
 
 def post_of(client: AsyncEmailClient) -> Post:
@@ -213,27 +188,3 @@ def post_of(client: AsyncEmailClient) -> Post:
     # The campaigns' door into the client, as `engine_of` is that of AsyncBotsClient.
     client._home.enter()  # pyright: ignore[reportPrivateUsage]
     return client._post  # pyright: ignore[reportPrivateUsage]
-
-
-def _as_limiter(value: Any, policy: Any) -> RateLimiter:
-    """Check policy and limiter; by default one that is open until the server first refuses."""
-    if not isinstance(policy, RetryPolicy):
-        raise UsageError(f"retry must be a RetryPolicy, not {type(policy).__name__}.")
-    if value is None:
-        return TokenBucket(float("inf"), freeze_max=policy.retry_after_max)
-    # A class has the methods of a limiter and is none.
-    if isinstance(value, type) or not isinstance(value, RateLimiter):
-        raise UsageError(f"limiter must be a RateLimiter such as TokenBucket(20), not {value!r}.")
-    return value
-
-
-def _as_observer(value: Any) -> Observer:
-    if not isinstance(value, Observer):
-        raise UsageError(f"observer must be an Observer, not {type(value).__name__}.")
-    return value
-
-
-def _whole(count: Any) -> int:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise UsageError(f"max_connections must be a whole number above 0, not {count!r}.")
-    return count

@@ -51,12 +51,7 @@ class Post:
 async def send(post: Post, outgoing: Outgoing, permit: Permit | None = None) -> Outcome:
     """Send one e-mail and say what became of it; a ``permit`` serves the first attempt."""
     outcome = await _send(post, outgoing, permit)
-    if isinstance(outcome, Sent):
-        post.tally.sent += 1
-    elif isinstance(outcome, Rejected):
-        post.tally.rejected += 1
-    else:
-        post.tally.unknown += 1
+    post.tally.count(outcome)
     return outcome
 
 

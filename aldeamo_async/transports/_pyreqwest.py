@@ -99,28 +99,22 @@ class PyreqwestTransport:
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
         loop = self._enter()
-        if self._closed:
-            raise UsageError("This transport is closed. Nothing was sent.")
-        deadline = math.inf if timeouts.total is None else loop.time() + timeouts.total
-        if timeouts.total is not None and timeouts.total <= 0:
-            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        deadline = self._due(timeouts, loop)
+        if isinstance(deadline, Unsent):
+            return deadline
         if not await self._gate.enter(deadline):
             return no_lane(self._max, closed=self._closed)
         try:
             return await self._carry(request, timeouts, deadline, loop)
         finally:
-            self._gate.leave()
-            if self._closed:
-                self._clients.forget()
+            self._leave()
 
     async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
         """Put one request on the wire and bring back the head of its answer."""
         loop = self._enter()
-        if self._closed:
-            raise UsageError("This transport is closed. Nothing was sent.")
-        deadline = math.inf if timeouts.total is None else loop.time() + timeouts.total
-        if timeouts.total is not None and timeouts.total <= 0:
-            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        deadline = self._due(timeouts, loop)
+        if isinstance(deadline, Unsent):
+            return deadline
         if not await self._gate.enter(deadline):
             return no_lane(self._max, closed=self._closed)
         kept = fit = False
@@ -164,6 +158,16 @@ class PyreqwestTransport:
                 )
             self._loop = loop
         return loop
+
+    def _due(self, timeouts: Timeouts, loop: asyncio.AbstractEventLoop) -> float | Unsent:
+        """Return when the call's time is over, if it is not over yet."""
+        if self._closed:
+            raise UsageError("This transport is closed. Nothing was sent.")
+        if timeouts.total is None:
+            return math.inf
+        if timeouts.total <= 0:
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        return loop.time() + timeouts.total
 
     async def _carry(
         self,
@@ -216,6 +220,9 @@ class PyreqwestTransport:
     def _give_back(self, fit: bool) -> None:
         """Take back the place of an answer that was open, or never came."""
         self._discarded += not fit
+        self._leave()
+
+    def _leave(self) -> None:
         self._gate.leave()
         if self._closed:
             self._clients.forget()

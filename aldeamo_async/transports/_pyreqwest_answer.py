@@ -32,17 +32,20 @@ async def read_stream(stream: StreamRequest, cap: int) -> WireResponse:
     try:
         response = await plainly_cancelled(stream.__aenter__())
         headers = headers_of(response)
-        raw = await _body(response, dict(headers), cap)
+        told = dict(headers)
+        raw = await _body(response, told, cap)
     finally:
         # A body read to its end has left nothing to close.
         if raw is None:
             close(stream)
-    return whole(response.status, headers, raw, cap)
+    return whole(response.status, headers, raw, told.get("content-encoding"), cap)
 
 
-def whole(status: int, headers: Pairs, raw: bytes | None, cap: int) -> WireResponse:
+def whole(
+    status: int, headers: Pairs, raw: bytes | None, coding: str | None, cap: int
+) -> WireResponse:
     """Make an answer of its body as it came; ``None`` stands for one past the cap."""
-    body = None if raw is None else decode(raw, dict(headers).get("content-encoding"), cap)
+    body = None if raw is None else decode(raw, coding, cap)
     return WireResponse(status, headers, body or b"", oversized=body is None)
 
 

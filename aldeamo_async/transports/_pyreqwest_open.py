@@ -147,4 +147,4 @@ async def _whole(answer: Opened, wanted: Wanted) -> Exchange:
             return piece
         parts.append(piece)
     raw = None if answer.oversized else b"".join(parts)
-    return whole(answer.status, answer.headers, raw, wanted.cap)
+    return whole(answer.status, answer.headers, raw, answer.coding, wanted.cap)

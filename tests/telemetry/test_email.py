@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
@@ -16,35 +16,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from aldeamo_async import RetryPolicy, UsageError
 from aldeamo_async.campaigns import Campaign, MemoryLedger
 from aldeamo_async.email import AsyncEmailClient, EmailRefused, EmailUnknown, OutgoingEmail
-from aldeamo_async.telemetry import CallRecord, Observer, OpenTelemetry
+from aldeamo_async.telemetry import OpenTelemetry
+from support.notebook import Notebook
 from support.smtp import SUBJECT, TEXT, TO, MailServer, Talk, client_of, proper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aldeamo_async import ClientStats
 
 pytestmark = pytest.mark.real_clock
 
 TWICE = RetryPolicy(attempts=2, wait=lambda _: 0.0)
-
-
-class Notebook(Observer):
-    """Writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-        self.waits: list[float] = []
-        self.looks: list[Callable[[], ClientStats | None]] = []
-
-    def joined(self, look: Callable[[], ClientStats | None]) -> None:
-        self.looks.append(look)
-
-    def waited(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-    def ended(self, record: CallRecord) -> None:
-        self.records.append(record)
 
 
 def busy(talk: Talk) -> None:

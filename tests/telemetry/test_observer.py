@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import pytest
 
-from aldeamo_async import AldeamoError, AsyncBotsClient, ClientStats, TokenBucket, UsageError
+from aldeamo_async import AldeamoError, AsyncBotsClient, TokenBucket, UsageError
 from aldeamo_async.telemetry import CallRecord, Observer
 from support.clients import KEY, PHONE, TEXT, UNSENT, later, make, opened, scripted, taking, yes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from support.notebook import Notebook
 
 FIELDS = ["call", "attempt", "evidence", "phase", "verdict", "status", "retry_after"]
-
-
-class Notebook(Observer):
-    """Writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.records: list[CallRecord] = []
-        self.waits: list[float] = []
-        self.looks: list[Callable[[], ClientStats | None]] = []
-
-    def joined(self, look: Callable[[], ClientStats | None]) -> None:
-        self.looks.append(look)
-
-    def waited(self, seconds: float) -> None:
-        self.waits.append(seconds)
-
-    def ended(self, record: CallRecord) -> None:
-        self.records.append(record)
 
 
 class Clumsy(Observer):
