@@ -15,6 +15,7 @@ from .._wire import (
     WireResponse,
 )
 from ._choose import as_transport
+from ._httptools import HttptoolsTransport
 from ._httpx import HttpxTransport
 from ._lanes import LaneStats, LaneTransport
 from ._pyreqwest import PyreqwestTransport
@@ -23,6 +24,7 @@ from ._security import UnverifiedServerWarning
 
 __all__ = [
     "Exchange",
+    "HttptoolsTransport",
     "HttpxTransport",
     "LaneStats",
     "LaneTransport",

@@ -19,18 +19,22 @@ from attrs import frozen
 from .._errors import UsageError
 from .._evidence import Phase
 from .._home import Home
-from .._settings import Timeouts, positive_seconds
 from .._wire import Exchange, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._answer import close_quietly, read_answer
 from ._gate import Gate
 from ._httpx import OUT_OF_TIME, deadline_of, drive
 from ._logs import guard_logs
-from ._proxies import Proxies, ProxySetting, with_context
-from ._security import Security, Verify, trusting_nobody
+from ._proxies import Proxies
+from ._routes import Route, Routes
+from ._security import Security
 from ._streamed import Streamed, stream_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from .._settings import Timeouts
+    from ._proxies import ProxySetting
+    from ._security import Verify
 
 MAX_CONNECTIONS: Final = 100  # as httpx; above it two cores gain nothing
 # Seconds that an unused connection is kept. Common servers close theirs after 5 (Apache, Node) or
@@ -49,14 +53,6 @@ class LaneStats:
     busy: int
     waiting: int
     discarded: int
-
-
-@frozen
-class Route:
-    """What a lane is made for: TLS or not, and over which proxy. A lane serves no other route."""
-
-    secure: bool
-    proxy: httpx.Proxy | None
 
 
 @frozen(eq=False)
@@ -244,24 +240,19 @@ class LaneTransport:
         trust_env: bool = True,
         keepalive_expiry: float = KEEPALIVE_EXPIRY,
     ) -> None:
-        self._security = Security(verify, trust_env=trust_env)
-        self._proxies = Proxies(proxy, trust_env=trust_env)
-        self._limits = httpx.Limits(
-            max_connections=1,
-            max_keepalive_connections=1,
-            keepalive_expiry=positive_seconds("keepalive_expiry", keepalive_expiry),
-        )
+        security = Security(verify, trust_env=trust_env)
+        self._routes = Routes(security, Proxies(proxy, trust_env=trust_env), keepalive_expiry)
         self._home = Home("transport")
         self._lanes = Lanes(
-            self._open_lane,
-            self._find_route,
+            self._routes.open_lane,
+            self._routes.find,
             max_connections=whole(max_connections),
             keepalive_expiry=keepalive_expiry,
         )
         guard_logs()
 
     def __repr__(self) -> str:
-        return f"LaneTransport({self.stats()!r}, {self._security!r}, {self._proxies!r})"
+        return f"LaneTransport({self.stats()!r}, {self._routes!r})"
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
@@ -281,17 +272,6 @@ class LaneTransport:
         """Close idle connections now, each busy one as its request ends; safe to call twice."""
         self._home.enter()
         await self._lanes.aclose()
-
-    def _find_route(self, url: str) -> Route:
-        return Route(url.startswith("https:"), self._proxies.choose(url))
-
-    def _open_lane(self, route: Route) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(
-            verify=self._security.context() if route.secure else trusting_nobody(),
-            trust_env=False,
-            limits=self._limits,
-            proxy=route.proxy and with_context(route.proxy, self._security.context),
-        )
 
 
 def no_lane(max_connections: int, *, closed: bool) -> Unsent:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 USER_AGENT: Final = f"aldeamo-async/{version('aldeamo-async')}"
 # gzip alone: a long list shrinks tenfold, and one coding leaves nothing to guess. The answer's size
 # is capped after decoding, so a decompression bomb is cut as any other answer that is too large.
-_ALWAYS: Final = (
+ALWAYS: Final = (
     (b"User-Agent", USER_AGENT.encode("ascii")),
     (b"Accept-Encoding", b"gzip"),
 )
@@ -96,7 +96,7 @@ def _dress(rendered: Rendered, extensions: dict[str, Any]) -> httpx.Request:
     request.headers = httpx.Headers(
         [
             (b"Host", request.url.netloc),
-            *_ALWAYS,
+            *ALWAYS,
             *((name.encode("utf-8"), value.encode("utf-8")) for name, value in rendered.headers),
             *_length(rendered),
         ]

@@ -8,7 +8,6 @@ Rule 3: no name is ever bound to something whose repr shows the key.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import ssl
 from datetime import timedelta
@@ -18,13 +17,13 @@ import httpx
 
 from .._errors import UsageError
 from .._evidence import Phase
-from .._home import Home
 from .._settings import Timeouts, positive_seconds
 from .._turn import AsyncioTurn
 from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._gate import Gate
 from ._httpx import OUT_OF_TIME
 from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, LaneStats, no_lane, whole
+from ._loop_home import LoopHome
 from ._proxies import Proxies, ProxySetting
 from ._pyreqwest_answer import read_stream
 from ._pyreqwest_faults import judge
@@ -32,6 +31,7 @@ from ._pyreqwest_open import Lender, Opened, Wanted, open_stream
 from ._security import Security, certificates
 
 if TYPE_CHECKING:
+    import asyncio
     import os
 
     from pyreqwest.client import Client
@@ -88,8 +88,7 @@ class PyreqwestTransport:
         self._fault = clients.fault
         self._lender = Lender(clients.fault, self._give_back)
         self._gate = Gate(self._max, AsyncioTurn)
-        self._home = Home("transport")
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._home = LoopHome("PyreqwestTransport")
         self._discarded = 0
         self._closed = False
 
@@ -98,7 +97,7 @@ class PyreqwestTransport:
 
     async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
         """Put one request on the wire and bring back what is known of it."""
-        loop = self._enter()
+        loop = self._home.enter_loop()
         deadline = self._due(timeouts, loop)
         if isinstance(deadline, Unsent):
             return deadline
@@ -111,7 +110,7 @@ class PyreqwestTransport:
 
     async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
         """Put one request on the wire and bring back the head of its answer."""
-        loop = self._enter()
+        loop = self._home.enter_loop()
         deadline = self._due(timeouts, loop)
         if isinstance(deadline, Unsent):
             return deadline
@@ -138,26 +137,10 @@ class PyreqwestTransport:
 
     async def aclose(self) -> None:
         """Close idle connections now, each busy one as its request ends; safe to call twice."""
-        self._enter()
+        self._home.enter_loop()
         self._closed = True
         self._gate.send_away()
         self._clients.forget()
-
-    def _enter(self) -> asyncio.AbstractEventLoop:
-        """Return the loop; refuse trio, another loop, and a fork."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            loop = None
-        if loop is None or loop is not self._loop:
-            self._home.enter()
-            if loop is None:
-                raise UsageError(
-                    "PyreqwestTransport runs on asyncio alone; on trio leave transport= out. "
-                    "Nothing was sent."
-                )
-            self._loop = loop
-        return loop
 
     def _due(self, timeouts: Timeouts, loop: asyncio.AbstractEventLoop) -> float | Unsent:
         """Return when the call's time is over, if it is not over yet."""

@@ -176,7 +176,11 @@ async def sdk(
     """The SDK with everything on, by `send_many` or as a campaign with its SQLite ledger."""
     from aldeamo_async import AsyncBotsClient, TokenBucket, transports
 
-    make = transports.PyreqwestTransport if fast else transports.LaneTransport
+    make = {
+        False: transports.LaneTransport,
+        True: transports.PyreqwestTransport,
+        "h": transports.HttptoolsTransport,
+    }[fast]
     client = AsyncBotsClient(
         KEY,
         base_url=base_url,
@@ -242,6 +246,7 @@ PEERS: dict[str, Peer] = {
     "bare pyreqwest": bare_pyreqwest,
     "SDK": sdk,
     "SDK, fast": partial(sdk, fast=True),
+    "SDK, h": partial(sdk, fast="h"),
     "SDK, ledger": partial(sdk, ledger=True),
     "SDK, fast, ledger": partial(sdk, fast=True, ledger=True),
 }

@@ -26,9 +26,9 @@ from aldeamo_async import (
     Unknown,
 )
 from aldeamo_async.sandbox import Fault, Sandbox, Weather, serve
-from aldeamo_async.transports import PyreqwestTransport
+from aldeamo_async.transports import HttptoolsTransport, PyreqwestTransport
 from support import socket_faults
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.clients import KEY, PHONE, unbraked
 from support.matrix import VERDICTS
 from support.wire import until
@@ -60,11 +60,19 @@ def over_lanes(proxy: str | None = None) -> dict[str, Any]:
     return {"verify": socket_faults.client_context(), "proxy": proxy}
 
 
+def over_httptools(proxy: str | None = None) -> dict[str, Any]:
+    return {"transport": HttptoolsTransport(verify=socket_faults.client_context(), proxy=proxy)}
+
+
 def over_rust(proxy: str | None = None) -> dict[str, Any]:
     return {"transport": PyreqwestTransport(verify=socket_faults.authority_file(), proxy=proxy)}
 
 
-CARRIERS: dict[str, Callable[..., dict[str, Any]]] = {"lanes": over_lanes, FAST: over_rust}
+CARRIERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "lanes": over_lanes,
+    FAST: over_httptools,
+    RUST: over_rust,
+}
 
 
 @pytest.fixture(params=everywhere(CARRIERS))

@@ -12,13 +12,16 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-FAST = "fast"  # the name of PyreqwestTransport in every suite
+FAST = "fast"  # the name of HttptoolsTransport in every suite
+RUST = "rust"  # and that of PyreqwestTransport
 
 
 def everywhere(carriers: Iterable[str]) -> list[object]:
     """Parameters of carriers, each for the loops that it runs on."""
     asyncio_only = pytest.mark.asyncio_only
-    return [pytest.param(name, marks=asyncio_only if name == FAST else ()) for name in carriers]
+    return [
+        pytest.param(name, marks=asyncio_only if name in (FAST, RUST) else ()) for name in carriers
+    ]
 
 
 def on_trio(item: pytest.Item) -> bool:

@@ -15,6 +15,7 @@ from packaging.version import Version
 
 from aldeamo_async.transports import (
     Exchange,
+    HttptoolsTransport,
     HttpxTransport,
     LaneTransport,
     PyreqwestTransport,
@@ -22,7 +23,7 @@ from aldeamo_async.transports import (
     Transport,
     WireResponse,
 )
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.loopserver import LoopServer, loop_server
 from support.rawserver import SENT_BODY, Connection, RawServer, answer, black_hole
 from support.socket_faults import authority_file, client_context
@@ -40,9 +41,10 @@ if Version(version("anyio")) < Version("4.16"):
 # The sweep ends when so many numbers of ticks in a row made no difference.
 BEYOND = 5
 DELAY = 0.0002  # seconds between two cancellations of a sweep by time
-LEAVES: dict[str, type[LaneTransport] | type[PyreqwestTransport]] = {
+LEAVES: dict[str, type[LaneTransport | HttptoolsTransport | PyreqwestTransport]] = {
     "lanes": LaneTransport,
-    FAST: PyreqwestTransport,
+    FAST: HttptoolsTransport,
+    RUST: PyreqwestTransport,
 }
 LONG = b" " * 100_000  # more than pyreqwest reads ahead of the head
 BEGUN = {  # by the phase in which it stalls, what came of an answer

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from aldeamo_async.transports import (
+    HttptoolsTransport,
     HttpxTransport,
     LaneTransport,
     PyreqwestTransport,
@@ -18,7 +19,7 @@ from aldeamo_async.transports import (
     WireResponse,
 )
 from aldeamo_async.transports._logs import guard_logs, private_logs
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.rawserver import Connection, RawServer, answer, free_port
 from support.socket_faults import FAULTS, Fault, Target, authority_file, client_context
 from support.wire import KEY, PHONE, TEXT, reading, sending
@@ -31,7 +32,8 @@ QUICK = Timeouts(connect=2.0, read=0.2, write=2.0, total=0.6)
 
 LEAVES: dict[str, Callable[[str | None], Transport]] = {
     "lanes": lambda proxy: LaneTransport(verify=client_context(), proxy=proxy),
-    FAST: lambda proxy: PyreqwestTransport(verify=authority_file(), proxy=proxy),
+    FAST: lambda proxy: HttptoolsTransport(verify=client_context(), proxy=proxy),
+    RUST: lambda proxy: PyreqwestTransport(verify=authority_file(), proxy=proxy),
 }
 
 

@@ -25,6 +25,7 @@ from aldeamo_async import (
     UsageError,
 )
 from aldeamo_async.transports import (
+    HttptoolsTransport,
     HttpxTransport,
     LaneTransport,
     MaybeSent,
@@ -34,7 +35,7 @@ from aldeamo_async.transports import (
     Unsent,
     WireResponse,
 )
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.rawserver import Connection, RawServer, answer
 from support.wire import reading, until
 
@@ -79,14 +80,24 @@ def pool(size: int = 1) -> StreamingTransport:
 
 
 def fast(size: int = 1) -> StreamingTransport:
+    return HttptoolsTransport(max_connections=size)
+
+
+def rust(size: int = 1) -> StreamingTransport:
     return PyreqwestTransport(max_connections=size)
 
 
-CARRIERS: dict[str, Callable[[], StreamingTransport]] = {"lanes": lanes, "pool": pool, FAST: fast}
+CARRIERS: dict[str, Callable[[], StreamingTransport]] = {
+    "lanes": lanes,
+    "pool": pool,
+    FAST: fast,
+    RUST: rust,
+}
 
-LEAVES: dict[str, type[LaneTransport] | type[PyreqwestTransport]] = {
+LEAVES: dict[str, type[LaneTransport | HttptoolsTransport | PyreqwestTransport]] = {
     "lanes": LaneTransport,
-    FAST: PyreqwestTransport,
+    FAST: HttptoolsTransport,
+    RUST: PyreqwestTransport,
 }
 
 
@@ -118,7 +129,9 @@ async def test_rows_over_a_socket(transport: StreamingTransport) -> None:
             whole = await client.users("web")
             assert [user async for user in client.iter_users("web")] == whole
             assert [user async for user in client.iter_users("web")] == whole
-        assert server.connections == (2 if isinstance(transport, PyreqwestTransport) else 1)
+        assert server.connections == (
+            1 if isinstance(transport, LaneTransport | HttpxTransport) else 2
+        )
 
 
 async def test_left_early_with_closing(transport: StreamingTransport) -> None:

@@ -13,6 +13,7 @@ import pytest
 from aldeamo_async._errors import UsageError
 from aldeamo_async._evidence import Phase
 from aldeamo_async.transports import (
+    HttptoolsTransport,
     LaneTransport,
     PyreqwestTransport,
     Timeouts,
@@ -22,7 +23,7 @@ from aldeamo_async.transports import (
 )
 from aldeamo_async.transports._faults import describe, socks_faults
 from aldeamo_async.transports._proxies import Proxies, shown, with_context
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.rawserver import Connection, RawServer, free_port, serve_all
 from support.socket_faults import client_context
 from support.wire import sending
@@ -157,7 +158,11 @@ def test_an_https_proxy_shares_the_context() -> None:
 
 # ── on the wire ──
 
-LEAVES: dict[str, Callable[..., Transport]] = {"lanes": LaneTransport, FAST: PyreqwestTransport}
+LEAVES: dict[str, Callable[..., Transport]] = {
+    "lanes": LaneTransport,
+    FAST: HttptoolsTransport,
+    RUST: PyreqwestTransport,
+}
 
 
 @pytest.mark.real_clock

@@ -14,6 +14,7 @@ import trustme
 from aldeamo_async._errors import UsageError
 from aldeamo_async.transports import (
     Exchange,
+    HttptoolsTransport,
     LaneTransport,
     PyreqwestTransport,
     Timeouts,
@@ -23,7 +24,7 @@ from aldeamo_async.transports import (
     WireResponse,
 )
 from aldeamo_async.transports._security import FLOOR, Security, certificates, trusting_nobody
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.rawserver import RawServer, serve_all
 from support.socket_faults import authority, client_context, server_context
 from support.wire import sending
@@ -42,10 +43,11 @@ def pem(tmp_path: Path) -> Path:
     return path
 
 
-Leaf: TypeAlias = type[LaneTransport] | type[PyreqwestTransport]
+Leaf: TypeAlias = type[LaneTransport | HttptoolsTransport | PyreqwestTransport]
 LEAVES: dict[str, Leaf] = {
     "lanes": LaneTransport,
-    FAST: PyreqwestTransport,
+    FAST: HttptoolsTransport,
+    RUST: PyreqwestTransport,
 }
 
 

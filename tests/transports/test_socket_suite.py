@@ -12,6 +12,7 @@ import pytest
 from aldeamo_async._evidence import Evidence, Phase
 from aldeamo_async.transports import (
     Exchange,
+    HttptoolsTransport,
     HttpxTransport,
     LaneTransport,
     MaybeSent,
@@ -21,7 +22,7 @@ from aldeamo_async.transports import (
     Unsent,
     WireResponse,
 )
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.matrix import CARRIED
 from support.rawserver import Connection, RawServer
 from support.socket_faults import (
@@ -63,6 +64,10 @@ def pool(proxy: str | None, max_connections: int) -> Transport:
 
 
 def fast(proxy: str | None, max_connections: int) -> Transport:
+    return HttptoolsTransport(verify=client_context(), proxy=proxy, max_connections=max_connections)
+
+
+def rust(proxy: str | None, max_connections: int) -> Transport:
     return PyreqwestTransport(verify=authority_file(), proxy=proxy, max_connections=max_connections)
 
 
@@ -71,13 +76,14 @@ TRANSPORTS: dict[str, Callable[[str | None, int], Transport]] = {
     "lanes": lanes,
     "pool": pool,
     FAST: fast,
+    RUST: rust,
 }
 
 
 DRIPS = ("drip of a body", "drip of a head")
 # The faults that only the call's own time ends: pyreqwest gives a head, however slowly it comes,
 # the time of one read.
-LASTING = {"lanes": DRIPS, "pool": DRIPS, FAST: DRIPS[:1]}
+LASTING = {"lanes": DRIPS, "pool": DRIPS, FAST: DRIPS, RUST: DRIPS[:1]}
 
 
 @pytest.fixture(params=everywhere(TRANSPORTS))

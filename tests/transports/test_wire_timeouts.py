@@ -10,6 +10,7 @@ import pytest
 
 from aldeamo_async._evidence import Phase
 from aldeamo_async.transports import (
+    HttptoolsTransport,
     HttpxTransport,
     LaneTransport,
     MaybeSent,
@@ -19,7 +20,7 @@ from aldeamo_async.transports import (
     Unsent,
     WireResponse,
 )
-from support.backends import FAST, everywhere
+from support.backends import FAST, RUST, everywhere
 from support.rawserver import Connection, RawServer, answer, black_hole
 from support.wire import sending
 
@@ -34,7 +35,8 @@ SLACK = 20.0  # seconds that a busy machine may add; far from LONG all the same
 TRANSPORTS: dict[str, Callable[[], Transport]] = {
     "lanes": LaneTransport,
     "pool": lambda: HttpxTransport(httpx.AsyncHTTPTransport()),
-    FAST: PyreqwestTransport,
+    FAST: HttptoolsTransport,
+    RUST: PyreqwestTransport,
 }
 
 

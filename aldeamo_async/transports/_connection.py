@@ -1,0 +1,174 @@
+"""One connection over a transport of asyncio: a request goes out, its answer comes in.
+
+Rule 1: one request at a time; what comes unasked ends the connection.
+Rule 2: a request ends in a value: its answer, or why it may have been sent without one.
+Rule 3: only a complete answer that says so leaves a connection that may be used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+from typing import TYPE_CHECKING, Final, cast
+
+import httpx
+
+from .._evidence import Phase
+from .._wire import MaybeSent, WireResponse
+from ._faults import describe
+from ._http1 import Bounds
+from ._http1_answer import AnswerReader
+from ._httpx import OUT_OF_TIME
+
+if TYPE_CHECKING:
+    from ._http1 import Origin, Written
+
+
+# Seconds of rest after which a busy loop may have missed that the server closed in the meantime.
+_LONG_REST: Final = 0.05
+
+
+class Connection(asyncio.Protocol):
+    """One connection, from its handshake to the close of its socket."""
+
+    _transport: asyncio.Transport
+
+    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
+        self.origin = origin
+        self.usable = True  # whether another request may go out over it
+        self.used_at = loop.time()
+        self.lost: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
+        self._loop = loop
+        self._reader = AnswerReader()
+        self._asked: asyncio.Future[WireResponse | MaybeSent] | None = None
+        self._bounds = Bounds(0, math.inf, math.inf, math.inf)
+        self._writing = False  # whether the network has not taken all of the request yet
+        self._due = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def fits(self, origin: Origin, now: float, expiry: float) -> bool:
+        """Whether a request to ``origin`` may go out over it, idle since it was used last."""
+        rest = now - self.used_at
+        return (
+            self.usable
+            and rest <= expiry
+            and self.origin == origin
+            and not (rest > _LONG_REST and self._has_news())
+        )
+
+    async def ask(self, written: Written, bounds: Bounds) -> WireResponse | MaybeSent:
+        """Write a request and wait for its answer; whatever goes wrong closes the connection."""
+        asked = self._asked = self._loop.create_future()
+        self._bounds = bounds
+        self._reader.expect(bounds.max_bytes)
+        self._expect_within(bounds.read)
+        self._transport.write(written.data)
+        try:
+            return await asked
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close at once, whatever is under way."""
+        self.usable = False
+        self._transport.abort()
+
+    def _has_news(self) -> bool:
+        """Whether the server has closed, or said something unasked, that the loop has not read."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._transport.get_extra_info("socket"), selectors.EVENT_READ)
+            return bool(selector.select(0))
+
+    def _settle(self, result: WireResponse | MaybeSent, *, keep: bool) -> None:
+        """Hand over what became of the request."""
+        asked, self._asked = self._asked, None
+        if not keep or self._writing:
+            self.close()
+        if asked is not None and not asked.done():
+            asked.set_result(result)
+
+    # ── time ──
+
+    def _expect_within(self, seconds: float) -> None:
+        """Expect progress within so many seconds, and the end before the deadline."""
+        self.used_at = self._loop.time()
+        self._due = min(self.used_at + seconds, self._bounds.deadline)
+        # One timer serves many requests: it looks again when it goes off too early.
+        if self._timer is None or self._timer.when() > self._due:
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if self._due == math.inf else self._loop.call_at(self._due, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._asked is None:
+            return
+        if self._loop.time() < self._due:
+            self._set_timer()
+        else:
+            self._settle(self._too_late(), keep=False)
+
+    def _too_late(self) -> MaybeSent:
+        phase = Phase.WRITE if self._writing else Phase.READ
+        if self._due >= self._bounds.deadline:
+            return MaybeSent(phase, OUT_OF_TIME, timed_out=True)
+        kind = httpx.WriteTimeout if self._writing else httpx.ReadTimeout
+        return MaybeSent(phase, describe(kind("")))
+
+    # ── what asyncio calls ──
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; hear of a request that the network does not take at once."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+
+    def pause_writing(self) -> None:
+        """Bound the wait until the network has taken all of the request."""
+        self._writing = True
+        self._expect_within(self._bounds.write)
+
+    def resume_writing(self) -> None:
+        """Bound the wait for the answer, from now on."""
+        self._writing = False
+        self._expect_within(self._bounds.read)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._asked is None:
+            self.close()
+            return
+        reader = self._reader
+        reader.feed(data)
+        if reader.answer is not None:
+            self._settle(reader.answer, keep=reader.keep)
+        elif reader.broken:
+            self._settle(self._how_it_broke(None), keep=False)
+        elif not self._writing:
+            self._expect_within(self._bounds.read)
+
+    def eof_received(self) -> None:
+        """Take no other request; asyncio closes, and calls ``connection_lost``."""
+        self.usable = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End: an answer may be complete by that."""
+        self.usable = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._asked is not None:
+            if exc is None:
+                self._reader.end()
+            self._settle(self._reader.answer or self._how_it_broke(exc), keep=False)
+        self.lost.set_result(None)
+
+    def _how_it_broke(self, exc: Exception | None) -> MaybeSent:
+        error: httpx.TransportError = httpx.RemoteProtocolError("")
+        if exc is not None:
+            error = (httpx.WriteError if self._writing else httpx.ReadError)("")
+            error.__cause__ = exc
+        return MaybeSent(Phase.WRITE if self._writing else Phase.READ, describe(error))

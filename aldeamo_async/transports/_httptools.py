@@ -1,0 +1,203 @@
+"""The fast leaf: connections of our own over asyncio, read by httptools. asyncio only, an extra.
+
+Rule 1: chosen by name, never by detection, so that a double of httpx catches what its test thinks.
+Rule 2: a request is unsent until its bytes are given to a connection; a connection that is known to
+be closed is never given any.
+Rule 3: what is not the hot path goes over lanes: proxies, and answers that are read row by row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .._errors import UsageError
+from .._evidence import Phase
+from .._turn import AsyncioTurn
+from .._wire import Exchange, OpenAnswer, Unsent, WireRequest
+from ._gate import Gate
+from ._http1 import Bounds, write_out
+from ._httpx import OUT_OF_TIME
+from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, Lanes, LaneStats, no_lane, whole
+from ._logs import guard_logs
+from ._loop_home import LoopHome
+from ._proxies import Proxies
+from ._routes import Routes
+from ._security import Security
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+    from .._settings import Timeouts
+    from ._connection import Connection
+    from ._http1 import Origin
+    from ._proxies import ProxySetting
+    from ._security import Verify
+
+    Dial = Callable[[Origin, ssl.SSLContext | None, float, float], Awaitable[Connection | Unsent]]
+
+
+class HttptoolsTransport:
+    """The fast transport, read by ``httptools`` (extra ``fast``): for asyncio, HTTP/1.1 only.
+
+    Its promises and its settings are those of ``LaneTransport``; a message costs it a fraction of
+    the CPU time, in the thread of the event loop alone. What goes through a proxy, and answers that
+    come row by row, are carried by lanes, with connections of their own.
+
+    Two time-outs are coarser: that of a connect bounds the name, TCP and TLS together, and that of
+    a write the whole request. An instance belongs to the event loop and the process of its first
+    use.
+
+    Raises:
+        UsageError: a setting that cannot be honoured, at once; no httptools; a call on trio.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: int = MAX_CONNECTIONS,
+        verify: Verify = True,
+        proxy: ProxySetting = None,
+        trust_env: bool = True,
+        keepalive_expiry: float = KEEPALIVE_EXPIRY,
+    ) -> None:
+        self._dial = _need_httptools()
+        security = Security(verify, trust_env=trust_env)
+        self._routes = Routes(security, Proxies(proxy, trust_env=trust_env), keepalive_expiry)
+        self._max = whole(max_connections)
+        self._lanes = Lanes(
+            self._routes.open_lane,
+            self._routes.find,
+            max_connections=self._max,
+            keepalive_expiry=keepalive_expiry,
+        )
+        self._gate = Gate(self._max, AsyncioTurn)
+        self._home = LoopHome("HttptoolsTransport")
+        self._idle: deque[Connection] = deque()
+        self._closing: set[Connection] = set()
+        self._discarded = 0
+        self._closed = False
+        guard_logs()
+
+    def __repr__(self) -> str:
+        return f"HttptoolsTransport({self.stats()!r}, {self._routes!r})"
+
+    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
+        """Put one request on the wire and bring back what is known of it."""
+        loop = self._home.enter_loop()
+        if not self._routes.is_direct(request.endpoint.url):
+            return await self._lanes.exchange(request, timeouts)
+        if self._closed:
+            raise UsageError("This transport is closed. Nothing was sent.")
+        total = math.inf if timeouts.total is None else timeouts.total
+        deadline = loop.time() + total
+        if total <= 0:
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        if not await self._gate.enter(deadline):
+            return no_lane(self._max, closed=self._closed)
+        try:
+            return await self._carry(request, timeouts, deadline)
+        finally:
+            self._gate.leave()
+
+    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
+        """Put one request on the wire and bring back the head of its answer."""
+        self._home.enter_loop()
+        return await self._lanes.open(request, timeouts)
+
+    def stats(self) -> LaneStats:
+        """Count the connections as they are now, the lanes among them."""
+        lanes, busy = self._lanes.stats(), self._gate.busy
+        idle = sum(connection.usable for connection in self._idle)
+        return LaneStats(
+            max_connections=self._max,
+            open=lanes.open + idle + busy,
+            idle=lanes.idle + idle,
+            busy=lanes.busy + busy,
+            waiting=lanes.waiting + self._gate.waiting,
+            discarded=lanes.discarded + self._discarded,
+        )
+
+    async def aclose(self) -> None:
+        """Close idle connections now, each busy one as its request ends; safe to call twice."""
+        self._home.enter_loop()
+        self._closed = True
+        self._gate.send_away()
+        while self._idle:
+            self._discard(self._idle.pop())
+        await self._lanes.aclose()
+        for connection in tuple(self._closing):
+            await connection.lost
+
+    async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
+        """Carry one request over a connection, and keep or discard that."""
+        written = write_out(request)
+        connection = self._take(written.origin)
+        if connection is None:
+            connection = await self._connect(written.origin, timeouts, deadline)
+            if isinstance(connection, Unsent):
+                return connection
+        bounds = Bounds(
+            request.endpoint.dialect.max_response_bytes,
+            _endless(timeouts.read),
+            _endless(timeouts.write),
+            deadline,
+        )
+        try:
+            return await connection.ask(written, bounds)
+        finally:
+            self._put_back(connection)
+
+    def _take(self, origin: Origin) -> Connection | None:
+        """Take the connection used last; those that do not fit make room for a new one."""
+        now = self._home.enter_loop().time()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.fits(origin, now, self._routes.keepalive_expiry):
+                return connection
+            self._discard(connection)
+        return None
+
+    async def _connect(
+        self, origin: Origin, timeouts: Timeouts, deadline: float
+    ) -> Connection | Unsent:
+        context = self._routes.context() if origin.secure else None
+        connection: Connection | Unsent | None = None
+        try:
+            connection = await self._dial(origin, context, _endless(timeouts.connect), deadline)
+        finally:
+            self._discarded += not connection or isinstance(connection, Unsent)
+        return connection
+
+    def _put_back(self, connection: Connection) -> None:
+        if connection.usable and not self._closed:
+            self._idle.append(connection)
+        else:
+            self._discard(connection)
+
+    def _discard(self, connection: Connection) -> None:
+        self._discarded += 1
+        connection.close()
+        if not connection.lost.done():
+            self._closing.add(connection)
+            connection.lost.add_done_callback(lambda _: self._closing.discard(connection))
+
+
+def _endless(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds
+
+
+def _need_httptools() -> Dial:
+    """Load what needs the extra."""
+    try:
+        from ._dial import dial
+    except ImportError:
+        problem = UsageError(
+            "HttptoolsTransport needs httptools and aiohappyeyeballs, which are not installed. "
+            "Install them with: pip install 'aldeamo-async[fast]'"
+        )
+    else:
+        return dial
+    raise problem
