@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from attrs import frozen
 
 from .limits import LimiterStats
-from .transports import LaneStats, LaneTransport, PyreqwestTransport
+from .transports import HttptoolsTransport, LaneStats, LaneTransport, PyreqwestTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._retry import RetryBudget
     from .limits import RateLimiter
 
+_COUNTING = (LaneTransport, HttptoolsTransport, PyreqwestTransport)
 _SharedT = TypeVar("_SharedT")
 
 
@@ -47,7 +48,7 @@ class ClientStats:
 def stats_of(engine: Engine) -> ClientStats:
     """Return the present numbers of all that share an engine."""
     carrier = engine.transport
-    lanes = carrier.stats() if isinstance(carrier, LaneTransport | PyreqwestTransport) else None
+    lanes = carrier.stats() if isinstance(carrier, _COUNTING) else None
     return counted(engine.tally, engine.budget, engine.limiter, lanes)
 
 
