@@ -59,7 +59,8 @@ class Connection(asyncio.Protocol):
 
     async def ask(self, written: Written, bounds: Bounds) -> WireResponse | MaybeSent:
         """Write a request and wait for its answer; whatever goes wrong closes the connection."""
-        asked = self._asked = self._loop.create_future()
+        asked: asyncio.Future[WireResponse | MaybeSent] = self._loop.create_future()
+        self._asked = asked
         self._bounds = bounds
         self._reader.expect(bounds.max_bytes)
         self._expect_within(bounds.read)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import httpx
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
 
 from .._evidence import Phase
 from .._wire import Unsent

@@ -15,7 +15,7 @@ class Gate:
     """Lets ``size`` tasks in at a time; the others wait, each as a ``turn``."""
 
     def __init__(self, size: int, turn: type[Turn] = Turn) -> None:
-        self._size = size
+        self.size = size
         self._turn = turn
         self._line: OrderedDict[Turn, None] = (
             OrderedDict()
@@ -30,7 +30,7 @@ class Gate:
     async def enter(self, deadline: float) -> bool:
         """Take a place, waiting until ``deadline`` at most; ``False`` where there was none."""
         # With a place free nobody waits: leave() hands a place on before it frees one.
-        if self.busy < self._size:
+        if self.busy < self.size:
             self.busy += 1
             return True
         return await self._queue(deadline)

@@ -12,6 +12,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from .._errors import UsageError
 from .._evidence import Phase
 from .._turn import AsyncioTurn
@@ -44,7 +46,7 @@ class HttptoolsTransport:
 
     Its promises and its settings are those of ``LaneTransport``; a message costs it a fraction of
     the CPU time, in the thread of the event loop alone. What goes through a proxy, and answers that
-    come row by row, are carried by lanes, with connections of their own.
+    come row by row, are carried by lanes, which count as connections here.
 
     Two time-outs are coarser: that of a connect bounds the name, TCP and TLS together, and that of
     a write the whole request. An instance belongs to the event loop and the process of its first
@@ -66,14 +68,13 @@ class HttptoolsTransport:
         self._dial = _need_httptools()
         security = Security(verify, trust_env=trust_env)
         self._routes = Routes(security, Proxies(proxy, trust_env=trust_env), keepalive_expiry)
-        self._max = whole(max_connections)
+        self._gate = Gate(whole(max_connections), AsyncioTurn)
         self._lanes = Lanes(
             self._routes.open_lane,
             self._routes.find,
-            max_connections=self._max,
+            gate=self._gate,
             keepalive_expiry=keepalive_expiry,
         )
-        self._gate = Gate(self._max, AsyncioTurn)
         self._home = LoopHome("HttptoolsTransport")
         self._idle: deque[Connection] = deque()
         self._closing: set[Connection] = set()
@@ -96,7 +97,7 @@ class HttptoolsTransport:
         if total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         if not await self._gate.enter(deadline):
-            return no_lane(self._max, closed=self._closed)
+            return no_lane(self._gate.size, closed=self._closed)
         try:
             return await self._carry(request, timeouts, deadline)
         finally:
@@ -109,14 +110,12 @@ class HttptoolsTransport:
 
     def stats(self) -> LaneStats:
         """Count the connections as they are now, the lanes among them."""
-        lanes, busy = self._lanes.stats(), self._gate.busy
+        lanes = self._lanes.stats()  # their gate is this one's
         idle = sum(connection.usable for connection in self._idle)
-        return LaneStats(
-            max_connections=self._max,
-            open=lanes.open + idle + busy,
+        return evolve(
+            lanes,
+            open=lanes.open + idle,
             idle=lanes.idle + idle,
-            busy=lanes.busy + busy,
-            waiting=lanes.waiting + self._gate.waiting,
             discarded=lanes.discarded + self._discarded,
         )
 
@@ -124,7 +123,6 @@ class HttptoolsTransport:
         """Close idle connections now, each busy one as its request ends; safe to call twice."""
         self._home.enter_loop()
         self._closed = True
-        self._gate.send_away()
         while self._idle:
             self._discard(self._idle.pop())
         await self._lanes.aclose()
@@ -134,11 +132,11 @@ class HttptoolsTransport:
     async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
         """Carry one request over a connection, and keep or discard that."""
         written = write_out(request)
-        connection = self._take(written.origin)
-        if connection is None:
-            connection = await self._connect(written.origin, timeouts, deadline)
-            if isinstance(connection, Unsent):
-                return connection
+        found: Connection | Unsent | None = self._take(written.origin)
+        if found is None:
+            found = await self._connect(written.origin, timeouts, deadline)
+        if isinstance(found, Unsent):
+            return found
         bounds = Bounds(
             request.endpoint.dialect.max_response_bytes,
             _endless(timeouts.read),
@@ -146,9 +144,9 @@ class HttptoolsTransport:
             deadline,
         )
         try:
-            return await connection.ask(written, bounds)
+            return await found.ask(written, bounds)
         finally:
-            self._put_back(connection)
+            self._put_back(found)
 
     def _take(self, origin: Origin) -> Connection | None:
         """Take the connection used last; those that do not fit make room for a new one."""
@@ -164,12 +162,12 @@ class HttptoolsTransport:
         self, origin: Origin, timeouts: Timeouts, deadline: float
     ) -> Connection | Unsent:
         context = self._routes.context() if origin.secure else None
-        connection: Connection | Unsent | None = None
+        found: Connection | Unsent | None = None
         try:
-            connection = await self._dial(origin, context, _endless(timeouts.connect), deadline)
+            found = await self._dial(origin, context, _endless(timeouts.connect), deadline)
         finally:
-            self._discarded += not connection or isinstance(connection, Unsent)
-        return connection
+            self._discarded += found is None or isinstance(found, Unsent)
+        return found
 
     def _put_back(self, connection: Connection) -> None:
         if connection.usable and not self._closed:

@@ -70,14 +70,13 @@ class Lanes:
         open_lane: Callable[[Route], httpx.AsyncBaseTransport],
         find_route: Callable[[str], Route],
         *,
-        max_connections: int,
+        gate: Gate,
         keepalive_expiry: float,
     ) -> None:
         self._open_lane = open_lane
         self._find_route = find_route
-        self._max = max_connections
+        self._gate = gate
         self._expiry = keepalive_expiry
-        self._gate = Gate(max_connections)
         self._idle: deque[_Lane] = deque()
         self._unfit: deque[tuple[Streamed, _Lane]] = deque()
         self._discarded = 0
@@ -86,7 +85,7 @@ class Lanes:
     def stats(self) -> LaneStats:
         """Count the lanes as they are now."""
         return LaneStats(
-            max_connections=self._max,
+            max_connections=self._gate.size,
             open=len(self._idle) + self._gate.busy,
             idle=len(self._idle),
             busy=self._gate.busy,
@@ -126,7 +125,7 @@ class Lanes:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         deadline = deadline_of(timeouts)
         if not await self._gate.enter(deadline):
-            return no_lane(self._max, closed=self._closed)
+            return no_lane(self._gate.size, closed=self._closed)
         return deadline
 
     async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
@@ -246,7 +245,7 @@ class LaneTransport:
         self._lanes = Lanes(
             self._routes.open_lane,
             self._routes.find,
-            max_connections=whole(max_connections),
+            gate=Gate(whole(max_connections)),
             keepalive_expiry=keepalive_expiry,
         )
         guard_logs()

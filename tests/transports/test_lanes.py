@@ -23,7 +23,9 @@ from aldeamo_async.transports import (
     Unsent,
     WireResponse,
 )
-from aldeamo_async.transports._lanes import Lanes, Route
+from aldeamo_async.transports._gate import Gate
+from aldeamo_async.transports._lanes import Lanes
+from aldeamo_async.transports._routes import Route
 from support.wire import reading, sending
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def by_scheme(url: str) -> Route:
 
 
 def lanes_of(factory: Factory, size: int, find_route: Callable[[str], Route] = by_scheme) -> Lanes:
-    return Lanes(factory, find_route, max_connections=size, keepalive_expiry=4.0)
+    return Lanes(factory, find_route, gate=Gate(size), keepalive_expiry=4.0)
 
 
 async def send_at_once(lanes: Lanes, count: int, timeouts: Timeouts = ANY) -> list[object]:
