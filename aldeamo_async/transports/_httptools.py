@@ -29,6 +29,7 @@ from ._routes import Routes
 from ._security import Security
 
 if TYPE_CHECKING:
+    import asyncio
     import ssl
     from collections.abc import Awaitable, Callable
 
@@ -99,7 +100,7 @@ class HttptoolsTransport:
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         try:
-            return await self._carry(request, timeouts, deadline)
+            return await self._carry(request, timeouts, deadline, loop)
         finally:
             self._gate.leave()
 
@@ -129,10 +130,19 @@ class HttptoolsTransport:
         for connection in tuple(self._closing):
             await connection.lost
 
-    async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
+    async def _carry(
+        self,
+        request: WireRequest,
+        timeouts: Timeouts,
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Exchange:
         """Carry one request over a connection, and keep or discard that."""
         written = write_out(request)
-        found: Connection | Unsent | None = self._take(written.origin)
+        now = loop.time()
+        if now >= deadline:  # its turn came in the moment in which its time ran out
+            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
+        found: Connection | Unsent | None = self._take(written.origin, now)
         if found is None:
             found = await self._connect(written.origin, timeouts, deadline)
         if isinstance(found, Unsent):
@@ -148,9 +158,8 @@ class HttptoolsTransport:
         finally:
             self._put_back(found)
 
-    def _take(self, origin: Origin) -> Connection | None:
+    def _take(self, origin: Origin, now: float) -> Connection | None:
         """Take the connection used last; those that do not fit make room for a new one."""
-        now = self._home.enter_loop().time()
         while self._idle:
             connection = self._idle.pop()
             if connection.fits(origin, now, self._routes.keepalive_expiry):
@@ -172,6 +181,9 @@ class HttptoolsTransport:
     def _put_back(self, connection: Connection) -> None:
         if connection.usable and not self._closed:
             self._idle.append(connection)
+            longest = self._idle[0]  # it goes once it is past its time
+            if connection.used_at - longest.used_at > self._routes.keepalive_expiry:
+                self._discard(self._idle.popleft())
         else:
             self._discard(connection)
 
