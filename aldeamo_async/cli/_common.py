@@ -25,7 +25,7 @@ from .._errors import UsageError
 from .._files import FileFault
 from .._settings import AuthPlacement, Dialect, PostEncoding, Secret
 from ..sandbox import Sandbox, SandboxTransport
-from ..transports import PyreqwestTransport, as_transport
+from ..transports import HttptoolsTransport, LaneTransport, PyreqwestTransport, as_transport
 
 if TYPE_CHECKING:
     from ..limits import RateLimiter
@@ -36,6 +36,11 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 _META: Final = "aldeamo_async.cli"
 SANDBOX_KEY: Final = "test-key"
+_CARRIERS: Final[dict[str, Callable[..., Transport]]] = {
+    "default": LaneTransport,
+    "fast": HttptoolsTransport,
+    "pyreqwest": PyreqwestTransport,
+}
 
 
 @frozen
@@ -101,8 +106,8 @@ class Common:
             return AsyncBotsClient(
                 SANDBOX_KEY, transport=_wrapped(SandboxTransport(double), wrap), **settings
             )
-        fast = self.transport == "fast"
-        inner = _fast(max_connections) if fast else as_transport(max_connections=max_connections)
+        size = {} if max_connections is None else {"max_connections": max_connections}
+        inner = _CARRIERS[self.transport](**size)
         return AsyncBotsClient(
             self.key(),
             base_url=self.resolved_base_url,
@@ -134,12 +139,6 @@ class Common:
 def _wrapped(inner: object, wrap: Callable[[Transport], Transport] | None) -> Transport:
     transport = as_transport(inner)
     return transport if wrap is None else wrap(transport)
-
-
-def _fast(max_connections: int | None) -> PyreqwestTransport:
-    if max_connections is None:
-        return PyreqwestTransport()
-    return PyreqwestTransport(max_connections=max_connections)
 
 
 def _key_in(path: Path) -> Secret:
@@ -238,8 +237,9 @@ _OPTIONS: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (
         ("--transport",),
         {
-            "type": click.Choice(["default", "fast"]),
-            "help": "What carries the requests: httpx, or pyreqwest for speed. Default: default.",
+            "type": click.Choice(list(_CARRIERS)),
+            "help": "What carries the requests: httpx, httptools for speed, or pyreqwest. "
+            "Default: default.",
         },
     ),
     (("-v", "--verbose"), {"is_flag": True, "help": "Log to stderr what the library does."}),
