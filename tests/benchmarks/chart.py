@@ -20,10 +20,13 @@ SHOWN = {  # peer -> colour; told apart by lightness as well
     "httpx2": "#8e8e8e",
     "SDK": "#2f7fb8",
     "aiohttp": "#4a4a4a",
-    "SDK, fast": "#d9822b",
-    "bare pyreqwest": "#f0c79a",
+    "SDK, fast": "#c2571a",
+    "bare httptools": "#eda35e",
+    "SDK, pyreqwest": "#5f8f4e",
+    "bare pyreqwest": "#b7d3a8",
 }
-WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 760, 380, 56, 64, 44
+WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 880, 400, 56, 84, 44
+IN_A_ROW = 4  # of the legend
 COLUMNS = {
     "rate": "messages/s",
     "ratio": "to aiohttp",
@@ -71,20 +74,22 @@ def picture(figures: Figures) -> str:
             f'<text x="{middle:.1f}" y="{HEIGHT - 16}" text-anchor="middle">{label}</text>'
         )
     for place, name in enumerate(peers):
-        x = LEFT + place * 114
-        parts.append(f'<rect x="{x}" y="20" width="12" height="12" fill="{SHOWN[name]}"/>')
-        parts.append(f'<text x="{x + 17}" y="30">{escape(name)}</text>')
+        row, column = divmod(place, IN_A_ROW)
+        x, y = LEFT + column * 140, 16 + row * 22
+        parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{SHOWN[name]}"/>')
+        parts.append(f'<text x="{x + 17}" y="{y + 10}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _bar(x: float, width: float, ratio: float, top: float, height: float, name: str) -> str:
     tall = height * ratio / top
+    label = f"{ratio:.2f}" if ratio < 1 else f"{ratio:.2g}"
     y = TOP + height - tall
     return (
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{tall:.1f}" '
         f'fill="{SHOWN[name]}"><title>{escape(name)}: {ratio:.2f} x</title></rect>'
         f'<text x="{x + width / 2 - 1:.1f}" y="{y - 4:.1f}" text-anchor="middle" '
-        f'font-size="9">{ratio:.2g}</text>'
+        f'font-size="9">{label}</text>'
     )
 
 

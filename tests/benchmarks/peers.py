@@ -128,7 +128,7 @@ async def _httpx_like(httpx: Any, base_url: str, in_flight: int, window: Window)
 
 
 async def bare_pyreqwest(base_url: str, in_flight: int, window: Window) -> None:
-    """The same over `pyreqwest`: the bare leaf of the SDK's fast transport."""
+    """The same over `pyreqwest`: the bare leaf of `PyreqwestTransport`."""
     from pyreqwest.client import ClientBuilder
 
     builder = ClientBuilder().max_connections(in_flight).http1_only()
@@ -139,6 +139,28 @@ async def bare_pyreqwest(base_url: str, in_flight: int, window: Window) -> None:
             return await answer.json()
 
         await loop_over(post, in_flight, window)
+
+
+async def bare_httptools(base_url: str, in_flight: int, window: Window) -> None:
+    """The same over `HttptoolsTransport` alone: the bare leaf of the SDK's fast transport."""
+    import json
+
+    from aldeamo_async import Dialect, Secret
+    from aldeamo_async._wire import POST_MESSAGES, endpoint
+    from aldeamo_async.transports import HttptoolsTransport, Timeouts, WireRequest, WireResponse
+
+    place, secret = endpoint(POST_MESSAGES, Dialect(base_url=base_url)), Secret(KEY)
+    transport, timeouts = HttptoolsTransport(max_connections=in_flight), Timeouts(total=60)
+
+    async def post(data: dict[str, str]) -> Any:
+        del data["auth"]  # the transport puts the key in its place itself
+        request = WireRequest(place, tuple(data.items()), secret)
+        answer = await transport.exchange(request, timeouts)
+        assert isinstance(answer, WireResponse)
+        return json.loads(answer.body)
+
+    await loop_over(post, in_flight, window)
+    await transport.aclose()
 
 
 async def bare_lanes(base_url: str, in_flight: int, window: Window) -> None:
@@ -171,20 +193,20 @@ async def bare_lanes(base_url: str, in_flight: int, window: Window) -> None:
 
 
 async def sdk(
-    base_url: str, in_flight: int, window: Window, *, fast: bool = False, ledger: bool = False
+    base_url: str,
+    in_flight: int,
+    window: Window,
+    *,
+    over: str = "LaneTransport",
+    ledger: bool = False,
 ) -> None:
     """The SDK with everything on, by `send_many` or as a campaign with its SQLite ledger."""
     from aldeamo_async import AsyncBotsClient, TokenBucket, transports
 
-    make = {
-        False: transports.LaneTransport,
-        True: transports.PyreqwestTransport,
-        "h": transports.HttptoolsTransport,
-    }[fast]
     client = AsyncBotsClient(
         KEY,
         base_url=base_url,
-        transport=make(max_connections=in_flight),
+        transport=getattr(transports, over)(max_connections=in_flight),
         limiter=TokenBucket(1e6),  # counts every permit, and holds nobody up
     )
     async with client:
@@ -238,15 +260,18 @@ def _outgoing(number: int) -> Any:
     return Outgoing(named["channel"], named["client_id"], named["msg"])
 
 
+FAST, RUST = "HttptoolsTransport", "PyreqwestTransport"
 PEERS: dict[str, Peer] = {
     "aiohttp": aiohttp_loop,
     "httpx": httpx_gather,
     "httpx2": httpx2_gather,
     "bare httpx lanes": bare_lanes,
+    "bare httptools": bare_httptools,
     "bare pyreqwest": bare_pyreqwest,
     "SDK": sdk,
-    "SDK, fast": partial(sdk, fast=True),
-    "SDK, h": partial(sdk, fast="h"),
+    "SDK, fast": partial(sdk, over=FAST),
+    "SDK, pyreqwest": partial(sdk, over=RUST),
     "SDK, ledger": partial(sdk, ledger=True),
-    "SDK, fast, ledger": partial(sdk, fast=True, ledger=True),
+    "SDK, fast, ledger": partial(sdk, over=FAST, ledger=True),
+    "SDK, pyreqwest, ledger": partial(sdk, over=RUST, ledger=True),
 }

@@ -2,9 +2,9 @@
 
 Run: `python tests/benchmarks/streaming.py [--small 10000] [--large 1000000]`. A raw server in this
 process makes the answer as it goes; each reader is a fresh process that reports its peak above what
-it needed before it began. `fast` is iter_users over PyreqwestTransport; ijson (C backend) reads the
-same bytes; each where it is installed. Read the ratios and the differences; the times hold the
-machine's speed.
+it needed before it began. `fast` is iter_users over HttptoolsTransport, `pyreqwest` the same over
+PyreqwestTransport; ijson (C backend) reads the same bytes; each where it is installed. Read the
+ratios and the differences; the times hold the machine's speed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from aldeamo_async import AsyncBotsClient, Dialect
-from aldeamo_async.transports import PyreqwestTransport
+from aldeamo_async.transports import HttptoolsTransport, PyreqwestTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,13 +102,13 @@ class _File:
         return next(self._chunks, b"") if size else b""
 
 
-READERS = {"iter_users": iterate, "fast": iterate, "users": whole}
+READERS = {"iter_users": iterate, "fast": iterate, "pyreqwest": iterate, "users": whole}
+TRANSPORTS = {"fast": HttptoolsTransport, "pyreqwest": PyreqwestTransport}
 
 
 async def read(how: str, url: str) -> int:
     dialect = Dialect(base_url=url, max_response_bytes=CAP)
-    transport = PyreqwestTransport() if how == "fast" else None
-    options: dict[str, Any] = {"transport": transport} if transport else {}
+    options: dict[str, Any] = {"transport": TRANSPORTS[how]()} if how in TRANSPORTS else {}
     async with AsyncBotsClient("test-key", dialect=dialect, deadline=600, **options) as client:
         return await READERS[how](client)
 
@@ -158,9 +158,10 @@ def main() -> None:
     port = listener.getsockname()[1]
     measure("iter_users", port, options.small)
     above = measure("iter_users", port, options.large)
-    if find_spec("pyreqwest"):
-        measure("fast", port, options.small)
-        above = max(above, measure("fast", port, options.large))
+    for how, needed in {"fast": "httptools", "pyreqwest": "pyreqwest"}.items():
+        if find_spec(needed):
+            measure(how, port, options.small)
+            above = max(above, measure(how, port, options.large))
     measure("users", port, options.whole)
     if find_spec("ijson"):
         measure("ijson", port, options.whole)

@@ -1,8 +1,9 @@
 """Messages per second, CPU, latency and memory of the SDK beside its peers, at several loads.
 
-    python tests/benchmarks/throughput.py                        # everything; about ten minutes
+    python tests/benchmarks/throughput.py                        # everything; some 15 minutes
     python tests/benchmarks/throughput.py --in-flight 50 --peers aiohttp SDK --rounds 5
     python tests/benchmarks/throughput.py --one-core             # as in a container with one CPU
+    python tests/benchmarks/throughput.py --uvloop               # each peer on uvloop as well
     python tests/benchmarks/throughput.py --json figures.json    # for chart.py
 
 Each measurement is a process of its own; the peers take turns, round after round, on one server.
@@ -20,20 +21,34 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopback import loopback_server
 from peers import PEERS, Window
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 IN_FLIGHT = (1, 50, 500, 1_000)
 BASE = "aiohttp"
+ON_UVLOOP = ", uvloop"
 COLUMNS = ("rate", "ratio", "cpu_us", "cpu_ratio", "p50_ms", "p99_ms", "peak_mb", "server_busy")
+
+
+def loop_factory(peer: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of a peer; ``None`` for asyncio's own."""
+    if not peer.endswith(ON_UVLOOP):
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def measure(peer: str, base_url: str, in_flight: int, seconds: float) -> dict[str, float]:
     """Run one peer in this process."""
     window = Window(in_flight, seconds)
-    asyncio.run(PEERS[peer](base_url, in_flight, window))
+    with asyncio.Runner(loop_factory=loop_factory(peer)) as runner:
+        runner.run(PEERS[peer.removesuffix(ON_UVLOOP)](base_url, in_flight, window))
     answers = len(window.latencies)
     cuts = quantiles(window.latencies, n=100)
     return {
@@ -75,9 +90,11 @@ def compare(peers: list[str], in_flight: int, rounds: int, seconds: float) -> di
 def show(in_flight: int, rows: dict[str, dict[str, float]]) -> None:
     """Print one table."""
     print(f"\n{in_flight} in flight (ratios to {BASE}; server_busy: share of one core)")
-    print(f"{'':20}" + "".join(f"{column:>12}" for column in COLUMNS))
+    wide = max(map(len, rows)) + 1
+    print(f"{'':{wide}}" + "".join(f"{column:>12}" for column in COLUMNS))
     for name, row in rows.items():
-        print(f"{name:20}" + "".join(f"{row[column]:12.2f}" for column in COLUMNS), flush=True)
+        cells = "".join(f"{row[column]:12.2f}" for column in COLUMNS)
+        print(f"{name:{wide}}{cells}", flush=True)
 
 
 def main() -> None:
@@ -92,10 +109,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one-core", action="store_true", help="bind all of it to one core")
+    parser.add_argument("--uvloop", action="store_true", help="run each peer on uvloop as well")
     asked = parser.parse_args()
     if asked.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the children inherit it
     peers = [BASE, *(name for name in asked.peers if name != BASE)]
+    if asked.uvloop:
+        peers = [twin for name in peers for twin in (name, name + ON_UVLOOP)]
     figures = {}
     for in_flight in asked.in_flight:
         figures[in_flight] = compare(peers, in_flight, asked.rounds, asked.seconds)
