@@ -43,7 +43,7 @@ from aldeamo_async.email import (
     EmailUnknown,
     OutgoingEmail,
 )
-from aldeamo_async.transports import PyreqwestTransport
+from aldeamo_async.transports import HttptoolsTransport, PyreqwestTransport
 
 
 def rows() -> Iterator[Outgoing]:
@@ -129,8 +129,10 @@ async def options(transport: httpx.AsyncBaseTransport, context: ssl.SSLContext) 
     assert_type(AsyncBotsClient.from_env(), AsyncBotsClient)
     await AsyncBotsClient(api_key="test-key", transport=transport).aclose()
     await AsyncBotsClient(api_key="test-key", verify=context).aclose()
-    fast = PyreqwestTransport(max_connections=10, verify="ca.pem")
+    fast = HttptoolsTransport(max_connections=10, verify=context)
     await AsyncBotsClient(api_key="test-key", transport=fast).aclose()
+    rust = PyreqwestTransport(max_connections=10, verify="ca.pem")
+    await AsyncBotsClient(api_key="test-key", transport=rust).aclose()
 
 
 def emails() -> Iterator[OutgoingEmail]:
