@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import selectors
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import httpx
 
@@ -24,6 +24,7 @@ from ._httpx import OUT_OF_TIME
 if TYPE_CHECKING:
     from ._http1 import Origin, Written
 
+_Asked: TypeAlias = "asyncio.Future[WireResponse | MaybeSent]"
 
 # Seconds of rest after which a busy loop may have missed that the server closed in the meantime.
 _LONG_REST: Final = 0.05
@@ -36,36 +37,38 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self.origin = origin
+        self.made = False
         self.usable = True  # whether another request may go out over it
-        self.used_at = loop.time()
+        self.idle_since = math.inf
         self.lost: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
         self._loop = loop
         self._reader = AnswerReader()
-        self._asked: asyncio.Future[WireResponse | MaybeSent] | None = None
+        self._asked: _Asked | None = None
         self._bounds = Bounds(0, math.inf, math.inf, math.inf)
         self._writing = False  # whether the network has not taken all of the request yet
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def fits(self, origin: Origin, now: float, expiry: float) -> bool:
-        """Whether a request to ``origin`` may go out over it, idle since it was used last."""
-        rest = now - self.used_at
+        """Whether a request to ``origin`` may go out over it after its rest."""
+        rest = now - self.idle_since
         return (
             self.usable
             and rest <= expiry
             and self.origin == origin
+            and not self._transport.is_closing()
             and not (rest > _LONG_REST and self._has_news())
         )
 
     async def ask(self, written: Written, bounds: Bounds) -> WireResponse | MaybeSent:
         """Write a request and wait for its answer; whatever goes wrong closes the connection."""
-        asked: asyncio.Future[WireResponse | MaybeSent] = self._loop.create_future()
+        asked: _Asked = self._loop.create_future()
         self._asked = asked
         self._bounds = bounds
         self._reader.expect(bounds.max_bytes)
         self._expect_within(bounds.read)
-        self._transport.write(written.data)
         try:
+            self._transport.write(written.data)
             return await asked
         except BaseException:
             self.close()
@@ -82,20 +85,21 @@ class Connection(asyncio.Protocol):
             selector.register(self._transport.get_extra_info("socket"), selectors.EVENT_READ)
             return bool(selector.select(0))
 
-    def _settle(self, result: WireResponse | MaybeSent, *, keep: bool) -> None:
+    def _settle(self, asked: _Asked, result: WireResponse | MaybeSent, *, keep: bool) -> None:
         """Hand over what became of the request."""
-        asked, self._asked = self._asked, None
-        if not keep or self._writing:
+        self._asked = None
+        if keep and not self._writing:
+            self.idle_since = self._loop.time()
+        else:
             self.close()
-        if asked is not None and not asked.done():
+        if not asked.done():
             asked.set_result(result)
 
     # ── time ──
 
     def _expect_within(self, seconds: float) -> None:
         """Expect progress within so many seconds, and the end before the deadline."""
-        self.used_at = self._loop.time()
-        self._due = min(self.used_at + seconds, self._bounds.deadline)
+        self._due = min(self._loop.time() + seconds, self._bounds.deadline)
         # One timer serves many requests: it looks again when it goes off too early.
         if self._timer is None or self._timer.when() > self._due:
             self._set_timer()
@@ -107,12 +111,13 @@ class Connection(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._timer = None
-        if self._asked is None:
+        asked = self._asked
+        if asked is None:
             return
         if self._loop.time() < self._due:
             self._set_timer()
         else:
-            self._settle(self._too_late(), keep=False)
+            self._settle(asked, self._too_late(), keep=False)
 
     def _too_late(self) -> MaybeSent:
         phase = Phase.WRITE if self._writing else Phase.READ
@@ -126,7 +131,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; hear of a request that the network does not take at once."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=1)  # with 0, that of TLS pauses on nothing
+        self.made = True
 
     def pause_writing(self) -> None:
         """Bound the wait until the network has taken all of the request."""
@@ -140,15 +146,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        if self._asked is None:
+        asked = self._asked
+        if asked is None:
             self.close()
             return
-        reader = self._reader
-        reader.feed(data)
-        if reader.answer is not None:
-            self._settle(reader.answer, keep=reader.keep)
-        elif reader.broken:
-            self._settle(self._how_it_broke(None), keep=False)
+        answer = self._reader.feed(data)
+        if answer is not None:
+            self._settle(asked, answer, keep=self._reader.keep)
+        elif self._reader.broken:
+            self._settle(asked, self._how_it_broke(None), keep=False)
         elif not self._writing:
             self._expect_within(self._bounds.read)
 
@@ -162,9 +168,8 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._asked is not None:
-            if exc is None:
-                self._reader.end()
-            self._settle(self._reader.answer or self._how_it_broke(exc), keep=False)
+            answer = self._reader.end() if exc is None else None
+            self._settle(self._asked, answer or self._how_it_broke(exc), keep=False)
         self.lost.set_result(None)
 
     def _how_it_broke(self, exc: Exception | None) -> MaybeSent:

@@ -50,8 +50,15 @@ async def _connect(
 ) -> Connection:
     found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
     reached = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, loop=loop)
+    connection = Connection(origin, loop)
     name = origin.host if context is not None else None
-    _, connection = await loop.create_connection(
-        lambda: Connection(origin, loop), sock=reached, ssl=context, server_hostname=name
-    )
+    try:
+        await loop.create_connection(
+            lambda: connection, sock=reached, ssl=context, server_hostname=name
+        )
+    except BaseException:
+        if connection.made:  # asyncio would wait 30 s for the farewell of the server's TLS
+            connection.close()
+        reached.close()
+        raise
     return connection
