@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 _Asked: TypeAlias = "asyncio.Future[WireResponse | MaybeSent]"
 
+# Bytes that are handed over at once. TLS takes whatever it is given, and only when it is given more
+# does it show that the network does not take it.
+_PIECE: Final = 256 * 1024
+_NOTHING: Final = memoryview(b"")
 # Seconds of rest after which a busy loop may have missed that the server closed in the meantime.
 _LONG_REST: Final = 0.05
 
@@ -45,7 +49,8 @@ class Connection(asyncio.Protocol):
         self._reader = AnswerReader()
         self._asked: _Asked | None = None
         self._bounds = Bounds(0, math.inf, math.inf, math.inf)
-        self._writing = False  # whether the network has not taken all of the request yet
+        self._writing = False  # whether the network has not taken all that it was given
+        self._rest = _NOTHING  # of a long request, to be given when it has
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +73,11 @@ class Connection(asyncio.Protocol):
         self._reader.expect(bounds.max_bytes)
         self._expect_within(bounds.read)
         try:
-            self._transport.write(written.data)
+            if len(written.data) <= _PIECE:
+                self._transport.write(written.data)
+            else:
+                self._rest = memoryview(written.data)
+                self._write_on()
             return await asked
         except BaseException:
             self.close()
@@ -77,7 +86,14 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close at once, whatever is under way."""
         self.usable = False
+        self._rest = _NOTHING
         self._transport.abort()
+
+    def _write_on(self) -> None:
+        """Write until the network takes no more, or all is written."""
+        while self._rest and not (self._writing or self._transport.is_closing()):
+            piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
+            self._transport.write(piece)
 
     def _has_news(self) -> bool:
         """Whether the server has closed, or said something unasked, that the loop has not read."""
@@ -89,6 +105,7 @@ class Connection(asyncio.Protocol):
         """Hand over what became of the request."""
         self._asked = None
         if keep and not self._writing:
+            self._rest = _NOTHING  # an empty view would keep the request, and with it the key
             self.idle_since = self._loop.time()
         else:
             self.close()
@@ -135,14 +152,15 @@ class Connection(asyncio.Protocol):
         self.made = True
 
     def pause_writing(self) -> None:
-        """Bound the wait until the network has taken all of the request."""
+        """Bound the wait until the network has taken what it was given."""
         self._writing = True
         self._expect_within(self._bounds.write)
 
     def resume_writing(self) -> None:
-        """Bound the wait for the answer, from now on."""
+        """Write on; bound the wait for the answer, once all is written."""
         self._writing = False
         self._expect_within(self._bounds.read)
+        self._write_on()
 
     def data_received(self, data: bytes) -> None:
         """Read on."""

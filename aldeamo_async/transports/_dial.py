@@ -48,8 +48,7 @@ async def dial(
 async def _connect(
     origin: Origin, context: ssl.SSLContext | None, loop: asyncio.AbstractEventLoop
 ) -> Connection:
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    reached = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, loop=loop)
+    reached = await _reach(origin, loop)
     connection = Connection(origin, loop)
     name = origin.host if context is not None else None
     try:
@@ -62,3 +61,22 @@ async def _connect(
         reached.close()
         raise
     return connection
+
+
+async def _reach(origin: Origin, loop: asyncio.AbstractEventLoop) -> socket.socket:
+    """Return a socket that is connected to the first address of the host that answers."""
+    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    # In a task of its own: where several addresses race, a cancellation may be lost in there.
+    racing = loop.create_task(start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS))
+    try:
+        return await asyncio.shield(racing)
+    except asyncio.CancelledError:
+        racing.cancel()
+        racing.add_done_callback(_close)
+        raise
+
+
+def _close(racing: asyncio.Task[socket.socket]) -> None:
+    """Close what was reached for nobody."""
+    if not racing.cancelled() and racing.exception() is None:
+        racing.result().close()

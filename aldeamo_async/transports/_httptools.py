@@ -49,9 +49,8 @@ class HttptoolsTransport:
     the CPU time, in the thread of the event loop alone. What goes through a proxy, and answers that
     come row by row, are carried by lanes, which count as connections here.
 
-    Two time-outs are coarser: that of a connect bounds the name, TCP and TLS together, and that of
-    a write the whole request. An instance belongs to the event loop and the process of its first
-    use.
+    Its connect time-out bounds the name, TCP and TLS together. An instance belongs to the event
+    loop and the process of its first use.
 
     Raises:
         UsageError: a setting that cannot be honoured, at once; no httptools; a call on trio.
