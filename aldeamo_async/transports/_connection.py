@@ -42,7 +42,6 @@ class Connection(asyncio.Protocol):
     def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self.origin = origin
         self.made = False
-        self.usable = True  # whether another request may go out over it
         self.idle_since = math.inf
         self.lost: asyncio.Future[None] = loop.create_future()  # done when the socket is closed
         self._loop = loop
@@ -54,6 +53,11 @@ class Connection(asyncio.Protocol):
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def usable(self) -> bool:
+        """Whether another request may go out over it."""
+        return not self._transport.is_closing()
+
     def fits(self, origin: Origin, now: float, expiry: float) -> bool:
         """Whether a request to ``origin`` may go out over it after its rest."""
         rest = now - self.idle_since
@@ -61,7 +65,6 @@ class Connection(asyncio.Protocol):
             self.usable
             and rest <= expiry
             and self.origin == origin
-            and not self._transport.is_closing()
             and not (rest > _LONG_REST and self._has_news())
         )
 
@@ -85,13 +88,12 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Close at once, whatever is under way."""
-        self.usable = False
         self._rest = _NOTHING
         self._transport.abort()
 
     def _write_on(self) -> None:
         """Write until the network takes no more, or all is written."""
-        while self._rest and not (self._writing or self._transport.is_closing()):
+        while self._rest and self.usable and not self._writing:
             piece, self._rest = self._rest[:_PIECE], self._rest[_PIECE:]
             self._transport.write(piece)
 
@@ -176,13 +178,8 @@ class Connection(asyncio.Protocol):
         elif not self._writing:
             self._expect_within(self._bounds.read)
 
-    def eof_received(self) -> None:
-        """Take no other request; asyncio closes, and calls ``connection_lost``."""
-        self.usable = False
-
     def connection_lost(self, exc: Exception | None) -> None:
         """End: an answer may be complete by that."""
-        self.usable = False
         if self._timer is not None:
             self._timer.cancel()
         if self._asked is not None:
