@@ -16,13 +16,17 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aldeamo_async._errors import UsageError
 from aldeamo_async._evidence import Phase
 from aldeamo_async.transports import (
     Exchange,
     HttptoolsTransport,
+    HttpxTransport,
     LaneStats,
     LaneTransport,
     MaybeSent,
@@ -33,6 +37,7 @@ from aldeamo_async.transports import (
     WireRequest,
     WireResponse,
 )
+from aldeamo_async.transports._http1 import write_out
 from support.names import NAME, resolve
 from support.rawserver import (
     SENT_BODY,
@@ -68,7 +73,7 @@ async def asked(transport: Transport, request: Callable[[str], WireRequest]) -> 
         return server.requests[0]
 
 
-def scripted(*pieces: bytes, then: bytes = b"") -> Callable[[Connection], None]:
+def scripted(*pieces: bytes) -> Callable[[Connection], None]:
     """A server that answers every request of a connection in these pieces."""
 
     def serve(connection: Connection) -> None:
@@ -121,6 +126,43 @@ async def test_it_writes_what_the_default_writes(auth_in: str, post_encoding: st
         lane = await asked(LaneTransport(), request)
         fast = await asked(HttptoolsTransport(), request)
         assert without_port(fast) == without_port(lane)
+
+
+def dialects() -> st.SearchStrategy[dict[str, str]]:
+    return st.fixed_dictionaries(
+        {
+            "auth_in": st.sampled_from(["params", "query", "header", "header+params"]),
+            "post_encoding": st.sampled_from(["form", "json", "query"]),
+        }
+    )
+
+
+class Kept(httpx.AsyncBaseTransport):
+    """Answers yes, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(200, content=SENT_BODY)
+
+
+URLS = ["https://api.invalid/b/ñ%20x", "https://[::1]:8443", "https://mañana.invalid:443/bots"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(max_size=50).filter(str.strip), st.sampled_from(URLS), dialects())
+async def test_any_text_to_any_url(text: str, base_url: str, dialect: dict[str, str]) -> None:
+    """What is written is what httpx would write, whatever stands in texts and URLs."""
+    text = text.encode(errors="replace").decode()  # half an emoji is refused before
+    for request in (sending(base_url, text, **dialect), reading(base_url, **dialect)):
+        kept = Kept()
+        await HttpxTransport(kept).exchange(request, ANY)
+        wire = kept.requests[0]
+        head = b"%s %s HTTP/1.1\r\n" % (wire.method.encode(), wire.url.raw_path)
+        lines = b"".join(b"%s: %s\r\n" % line for line in wire.headers.raw)
+        assert write_out(request).data == head + lines + b"\r\n" + wire.content
 
 
 def without_port(seen: Seen) -> tuple[list[bytes], bytes]:
