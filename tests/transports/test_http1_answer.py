@@ -435,6 +435,7 @@ def test_nothing_is_kept_of_an_answer() -> None:
     reader = found.reader
     del found
     assert shadow() is None
+    assert not reader._parts
     assert reader.keep
 
 

@@ -644,11 +644,21 @@ async def test_a_server_that_stops_reading(*, tls: bool) -> None:
 
     with RawServer(deaf, tls=server_context() if tls else None) as server:
         transport = HttptoolsTransport(verify=client_context())
+        dial, waiting = transport._dial, []
+
+        async def watched(*where: Any) -> OurConnection | Unsent:
+            found = await dial(*where)
+            look = found._transport.get_write_buffer_size  # type: ignore[union-attr]
+            asyncio.get_running_loop().call_later(0.2, lambda: waiting.append(look()))
+            return found
+
+        transport._dial = watched
         request = sending(server.base_url, "x" * 20_000_000)
-        result = await transport.exchange(request, Timeouts(read=LONG, write=0.3, total=LONG))
+        result = await transport.exchange(request, Timeouts(read=LONG, write=0.5, total=LONG))
         assert result == MaybeSent(
             Phase.WRITE, "WriteTimeout: the request could not be written within the write time-out"
         )
+        assert 0 < waiting[0] < 1_000_000  # no more is handed over than the network takes
         await transport.aclose()
 
 
@@ -673,6 +683,23 @@ async def test_a_long_request_that_is_read(*, tls: bool) -> None:
             assert idle(transport)[0]._rest.obj == b""  # nothing of the request is kept
         await transport.aclose()
         assert server.connections == 1
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_long_request_that_is_not_answered(*, tls: bool) -> None:
+    """From the end of a write on the time of a read counts, and no longer that of the write."""
+
+    def serve(connection: Connection) -> None:
+        connection.hang(0.2)
+        connection.read_request()
+        connection.hang()
+
+    with RawServer(serve, tls=server_context() if tls else None) as server:
+        transport = HttptoolsTransport(verify=client_context())
+        request = sending(server.base_url, "x" * 10_000_000)
+        result = await transport.exchange(request, Timeouts(read=0.5, write=LONG, total=LONG))
+        assert result == MaybeSent(Phase.READ, "ReadTimeout: no answer within the read time-out")
+        await transport.aclose()
 
 
 async def test_a_time_out_of_a_read_over_tls() -> None:
@@ -712,6 +739,24 @@ async def test_an_answer_before_the_end_of_the_request() -> None:
         assert not idle(transport)
         await transport.aclose()
         assert server.connections == 1
+
+
+async def test_half_an_answer_before_the_end_of_the_request() -> None:
+    """What comes in the meantime gives a server that does not read no more time to do so."""
+
+    def serve(connection: Connection) -> None:
+        connection.read_head()
+        connection.hang(0.1)
+        connection.send(answer()[:20])
+        connection.hang()
+
+    with RawServer(serve) as server:
+        transport = HttptoolsTransport()
+        request = sending(server.base_url, "x" * 20_000_000)
+        result = await transport.exchange(request, Timeouts(read=LONG, write=0.5, total=LONG))
+        assert isinstance(result, MaybeSent)
+        assert result.reason.startswith("WriteTimeout: ")
+        await transport.aclose()
 
 
 async def test_a_break_while_the_request_is_written() -> None:
