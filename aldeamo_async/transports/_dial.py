@@ -48,10 +48,35 @@ async def dial(
 async def _connect(
     origin: Origin, context: ssl.SSLContext | None, loop: asyncio.AbstractEventLoop
 ) -> Connection:
-    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-    reached = await start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS, loop=loop)
+    reached = await _reach(origin, loop)
+    connection = Connection(origin, loop)
     name = origin.host if context is not None else None
-    _, connection = await loop.create_connection(
-        lambda: Connection(origin, loop), sock=reached, ssl=context, server_hostname=name
-    )
+    try:
+        await loop.create_connection(
+            lambda: connection, sock=reached, ssl=context, server_hostname=name
+        )
+    except BaseException:
+        if connection.made:  # asyncio would wait 30 s for the farewell of the server's TLS
+            connection.close()
+        reached.close()
+        raise
     return connection
+
+
+async def _reach(origin: Origin, loop: asyncio.AbstractEventLoop) -> socket.socket:
+    """Return a socket that is connected to the first address of the host that answers."""
+    found = await loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    # In a task of its own: where several addresses race, a cancellation may be lost in there.
+    racing = loop.create_task(start_connection(found, happy_eyeballs_delay=_NEXT_ADDRESS))
+    try:
+        return await asyncio.shield(racing)
+    except asyncio.CancelledError:
+        racing.cancel()
+        racing.add_done_callback(_close)
+        raise
+
+
+def _close(racing: asyncio.Task[socket.socket]) -> None:
+    """Close what was reached for nobody."""
+    if not racing.cancelled() and racing.exception() is None:
+        racing.result().close()

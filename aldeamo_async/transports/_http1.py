@@ -83,7 +83,7 @@ def _write(rendered: Rendered, target: _Target, query: int) -> bytes:
         rendered.url[query:].encode(),
         target.lines,
         "".join([f"{name}: {value}\r\n" for name, value in rendered.headers]).encode(),
-        b"" if rendered.method == "GET" else b"content-length: %d\r\n" % len(rendered.body),
+        b"" if rendered.method == "GET" else b"Content-Length: %d\r\n" % len(rendered.body),
         rendered.body,
     )
 

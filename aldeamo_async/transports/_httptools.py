@@ -8,6 +8,7 @@ Rule 3: what is not the hot path goes over lanes: proxies, and answers that are 
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from typing import TYPE_CHECKING
@@ -29,7 +30,6 @@ from ._routes import Routes
 from ._security import Security
 
 if TYPE_CHECKING:
-    import asyncio
     import ssl
     from collections.abc import Awaitable, Callable
 
@@ -49,9 +49,8 @@ class HttptoolsTransport:
     the CPU time, in the thread of the event loop alone. What goes through a proxy, and answers that
     come row by row, are carried by lanes, which count as connections here.
 
-    Two time-outs are coarser: that of a connect bounds the name, TCP and TLS together, and that of
-    a write the whole request. An instance belongs to the event loop and the process of its first
-    use.
+    Its connect time-out bounds the name, TCP and TLS together. An instance belongs to the event
+    loop and the process of its first use.
 
     Raises:
         UsageError: a setting that cannot be honoured, at once; no httptools; a call on trio.
@@ -78,7 +77,7 @@ class HttptoolsTransport:
         )
         self._home = LoopHome("HttptoolsTransport")
         self._idle: deque[Connection] = deque()
-        self._closing: set[Connection] = set()
+        self._closing: set[asyncio.Future[None]] = set()
         self._discarded = 0
         self._closed = False
         guard_logs()
@@ -125,10 +124,10 @@ class HttptoolsTransport:
         self._home.enter_loop()
         self._closed = True
         while self._idle:
-            self._discard(self._idle.pop())
+            self._close(self._idle.pop())
         await self._lanes.aclose()
-        for connection in tuple(self._closing):
-            await connection.lost
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     async def _carry(
         self,
@@ -144,7 +143,7 @@ class HttptoolsTransport:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         found: Connection | Unsent | None = self._take(written.origin, now)
         if found is None:
-            found = await self._connect(written.origin, timeouts, deadline)
+            found = await self._connect(written.origin, timeouts, deadline, loop)
         if isinstance(found, Unsent):
             return found
         bounds = Bounds(
@@ -159,40 +158,53 @@ class HttptoolsTransport:
             self._put_back(found)
 
     def _take(self, origin: Origin, now: float) -> Connection | None:
-        """Take the connection used last; those that do not fit make room for a new one."""
+        """Take the connection used last; one that leads elsewhere makes room for a new one."""
         while self._idle:
             connection = self._idle.pop()
             if connection.fits(origin, now, self._routes.keepalive_expiry):
                 return connection
             self._discard(connection)
+            if connection.origin != origin:
+                break
         return None
 
     async def _connect(
-        self, origin: Origin, timeouts: Timeouts, deadline: float
+        self,
+        origin: Origin,
+        timeouts: Timeouts,
+        deadline: float,
+        loop: asyncio.AbstractEventLoop,
     ) -> Connection | Unsent:
+        """Make a connection, for as long as there is time to send something over it."""
         context = self._routes.context() if origin.secure else None
         found: Connection | Unsent | None = None
         try:
             found = await self._dial(origin, context, _endless(timeouts.connect), deadline)
         finally:
             self._discarded += found is None or isinstance(found, Unsent)
+        if not isinstance(found, Unsent) and loop.time() >= deadline:
+            self._discard(found)
+            return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
         return found
 
     def _put_back(self, connection: Connection) -> None:
         if connection.usable and not self._closed:
             self._idle.append(connection)
             longest = self._idle[0]  # it goes once it is past its time
-            if connection.used_at - longest.used_at > self._routes.keepalive_expiry:
+            if connection.idle_since - longest.idle_since > self._routes.keepalive_expiry:
                 self._discard(self._idle.popleft())
         else:
             self._discard(connection)
 
     def _discard(self, connection: Connection) -> None:
         self._discarded += 1
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
         connection.close()
         if not connection.lost.done():
-            self._closing.add(connection)
-            connection.lost.add_done_callback(lambda _: self._closing.discard(connection))
+            self._closing.add(connection.lost)
+            connection.lost.add_done_callback(self._closing.discard)
 
 
 def _endless(seconds: float | None) -> float:

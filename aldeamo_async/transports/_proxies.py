@@ -47,7 +47,9 @@ class Proxies:
         if self._fixed is not None or not self._trust_env:
             return self._fixed
         if url not in self._chosen:
-            self._chosen[url] = self._from_environment(httpx.URL(url))
+            self._chosen[url] = None
+            with suppress(httpx.InvalidURL, UnicodeError):  # whoever writes the request will say so
+                self._chosen[url] = self._from_environment(httpx.URL(url))
         return self._chosen[url]
 
     def _from_environment(self, url: httpx.URL) -> httpx.Proxy | None:

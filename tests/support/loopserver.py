@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class LoopServer:
     """Answers each request with `reply(number)`; `bodies` holds what was read in full."""
 
-    def __init__(self, scheme: str, port: int, reply: Callable[[int], bytes]) -> None:
+    def __init__(self, address: str, reply: Callable[[int], bytes]) -> None:
         self._reply = reply
-        self.base_url = f"{scheme}://127.0.0.1:{port}/bots"
+        self.base_url = f"{address}/bots"
         self.bodies: list[bytes] = []
 
     def deliveries(self, text: str) -> int:
@@ -46,13 +46,17 @@ class LoopServer:
 
 @asynccontextmanager
 async def loop_server(
-    reply: Callable[[int], bytes] = lambda number: answer(), *, tls: bool = False
+    reply: Callable[[int], bytes] = lambda number: answer(),
+    *,
+    tls: bool = False,
+    name: str = "127.0.0.1",
 ) -> AsyncGenerator[LoopServer]:
-    """Serve on a free loopback port while the body runs."""
+    """Serve on a free loopback port, under that name, while the body runs."""
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     port: int = listener.extra(anyio.abc.SocketAttribute.local_port)
-    server = LoopServer("https" if tls else "http", port, reply)
-    door = TLSListener(listener, server_context(), standard_compatible=False) if tls else listener
+    server = LoopServer(f"{'https' if tls else 'http'}://{name}:{port}", reply)
+    context = server_context(host=name)
+    door = TLSListener(listener, context, standard_compatible=False) if tls else listener
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(door.serve, server.serve)
         yield server

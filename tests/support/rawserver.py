@@ -104,11 +104,17 @@ class RawServer:
     """Listens on loopback and runs `script(connection)` in a thread for each connection."""
 
     def __init__(
-        self, script: Callable[[Connection], None], *, tls: ssl.SSLContext | None = None
+        self,
+        script: Callable[[Connection], None],
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
         self._script = script
         self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._host = f"[{host}]" if ":" in host else host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self.stopping = threading.Event()
@@ -119,7 +125,7 @@ class RawServer:
 
     @property
     def base_url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/bots"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}/bots"
 
     def deliveries(self, text: str = "") -> int:
         """How many POST bodies that hold this text were read to their last byte."""

@@ -22,15 +22,19 @@ from aldeamo_async.transports import (
     Timeouts,
     Transport,
     WireResponse,
+    _dial,
 )
 from support.backends import FAST, RUST, everywhere
 from support.loopserver import LoopServer, loop_server
-from support.rawserver import SENT_BODY, Connection, RawServer, answer, black_hole
+from support.names import NAME, resolve
+from support.rawserver import SENT_BODY, Connection, RawServer, answer, black_hole, free_port
 from support.socket_faults import authority_file, client_context
 from support.wire import sending, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+
+    Cut = Callable[[int, Transport, LoopServer], Awaitable[Exchange | None]]
 
 pytestmark = [pytest.mark.real_clock]
 if Version(version("anyio")) < Version("4.16"):
@@ -80,13 +84,15 @@ async def cancelled_after(ticks: int, transport: Transport, server: LoopServer) 
     return results[0] if results else None
 
 
-async def sweep(transport: Transport, server: LoopServer, *, warm: bool) -> int:
+async def sweep(
+    transport: Transport, server: LoopServer, *, warm: bool, cut: Cut = cancelled_after
+) -> int:
     """Cancel one exchange after each number of ticks; return how many there were."""
     ticks = unmoved = 0
     while unmoved < BEYOND:
         if warm:
             await transport.exchange(sending(server.base_url, "warm"), Timeouts(total=30.0))
-        result = await cancelled_after(ticks, transport, server)
+        result = await cut(ticks, transport, server)
         unmoved = unmoved + 1 if result else 0
         ticks += 1
         assert ticks < 2000
@@ -147,6 +153,52 @@ async def test_sweep_of_the_fast_leaf(*, tls: bool, warm: bool) -> None:
         await transport.aclose()
         for number in range(delays):
             assert server.deliveries(f"cut-{number}-") <= 1
+
+
+async def cut_by_hand(ticks: int, transport: Transport, server: LoopServer) -> Exchange | None:
+    """The same with the plain cancellation of a task, which comes once and has a reason."""
+    call = transport.exchange(sending(server.base_url, f"message-{ticks}-"), Timeouts(total=30.0))
+    task = asyncio.ensure_future(call)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    if not task.cancel("by me"):
+        return await task
+    with pytest.raises(asyncio.CancelledError, match="by me"):
+        await task
+    return None
+
+
+@pytest.mark.asyncio_only
+@pytest.mark.parametrize("cut", [cancelled_after, cut_by_hand])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("road", ["cold", "warm", "closing", "detour", "race"])
+async def test_sweep_of_our_own_connections(
+    road: str, cut: Cut, monkeypatch: pytest.MonkeyPatch, *, tls: bool
+) -> None:
+    """The same for the fast leaf, also where the first address refuses, or where two race."""
+    reply = closing if road == "closing" else keeping
+    async with loop_server(reply, tls=tls, name=NAME) as server:
+        port = int(server.base_url.split(":")[2].partition("/")[0])
+        resolve(
+            monkeypatch, *{"detour": (free_port(), port), "race": (port, port)}.get(road, (port,))
+        )
+        if road == "race":
+            monkeypatch.setattr(_dial, "_NEXT_ADDRESS", 1e-9)
+        transport = HttptoolsTransport(max_connections=2, verify=client_context())
+        ticks = await sweep(transport, server, warm=road == "warm", cut=cut)
+        assert ticks > BEYOND + 3
+        for number in range(20):
+            request = sending(server.base_url, f"quiet-{number}-")
+            assert isinstance(await transport.exchange(request, Timeouts(total=5.0)), WireResponse)
+        stats = transport.stats()
+        kept = road != "closing"
+        assert (stats.busy, stats.waiting, stats.open, stats.idle) == (0, 0, kept, kept)
+        assert stats.discarded > 3
+        await transport.aclose()
+        assert not transport._closing
+        for number in range(ticks):
+            assert server.deliveries(f"message-{number}-") <= 1
+        gc.collect()  # a socket that was left open would be a ResourceWarning here
 
 
 async def cancelled_at(

@@ -341,7 +341,7 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("name", ["LaneTransport", "PyreqwestTransport"])
+@pytest.mark.parametrize("name", ["LaneTransport", "HttptoolsTransport", "PyreqwestTransport"])
 def test_a_fork_is_refused(name: str) -> None:
     """A child that inherits a transport is told so, though it has lost its event loop as well."""
     command = [sys.executable, "-c", FORK, name]

@@ -48,6 +48,14 @@ def test_the_argument_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen(proxy=httpx.Proxy(SECRET)) == "http://proxy.example:8080"
 
 
+@pytest.mark.parametrize("host", ["ñ..invalid", "exa\u2488mple.invalid"])
+def test_a_host_that_is_none_has_no_proxy(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What httpx cannot read is for whoever writes the request to refuse, in words of ours."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:8080")
+    assert Proxies().choose(f"https://{host}/bots/messages") is None
+    Proxies().choose("https://xn--/bots/messages")  # httpx reads it until it is asked for its host
+
+
 @pytest.mark.parametrize(
     ("environment", "url", "expected"),
     [
