@@ -36,24 +36,23 @@ async def send(
 
     A ``permit`` already taken serves the first attempt.
     """
-    outcome = await _send(engine, terms, outgoing, permit)
+    outcome: Outcome
+    call: Call | None = None
+    try:
+        call = Call(engine, terms, _checked(outgoing, terms), is_send=True)
+        outcome = _outcome(outgoing, terms, call, await call.run(permit))
+    except UsageError as error:  # of the input, or of a transport: a URL too long, or closed
+        if call is not None:
+            error.attempts = tuple(call.attempts)
+        elif permit is not None:
+            permit.release()
+        outcome = Rejected(outgoing, _bare(error))
     engine.tally.count(outcome)
     return outcome
 
 
-async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None) -> Outcome:
-    try:
-        request = _checked(outgoing, terms)
-    except UsageError as error:
-        if permit is not None:
-            permit.release()
-        return Rejected(outgoing, _bare(error))
-    call = Call(engine, terms, request, is_send=True)
-    try:
-        finding = await call.run(permit)
-    except UsageError as error:  # of a transport: a URL too long, or closed in the meantime
-        error.attempts = tuple(call.attempts)
-        return Rejected(outgoing, _bare(error))
+def _outcome(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Outcome:
+    """Make the outcome of a call that came to a finding."""
     if finding.verdict is Verdict.OK:
         return _sent(outgoing, terms, call, finding)
     if finding.verdict is Verdict.UNKNOWN:

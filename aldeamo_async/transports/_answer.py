@@ -45,10 +45,11 @@ async def read_answer(response: httpx.Response, request: WireRequest) -> WireRes
     except BaseException:
         await close_quietly(response)
         raise
-    body = None if raw is None else decode(raw, response.headers.get("content-encoding"), cap)
+    headers = pairs_of(response)
+    body = None if raw is None else decode(raw, coding_of(headers), cap)
     return WireResponse(
         status=response.status_code,
-        headers=pairs_of(response),
+        headers=headers,
         body=b"" if body is None else body,
         oversized=body is None,
     )
@@ -59,6 +60,12 @@ def pairs_of(response: httpx.Response) -> Pairs:
     return tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
     )
+
+
+def coding_of(headers: Pairs) -> str:
+    """Return the content coding that the headers of an answer name; text without one."""
+    # Those of httpx would first look for an encoding that all names and values have in common.
+    return ", ".join([value for name, value in headers if name.lower() == "content-encoding"])
 
 
 async def close_quietly(closable: httpx.Response | httpx.AsyncBaseTransport) -> None:
