@@ -1,4 +1,4 @@
-"""Scopes for exchanges, each cancelled at a deadline of its own.
+"""The time of exchanges: a clock, and scopes that are cancelled at a deadline.
 
 Rule: a scope is cancelled at its deadline, and never before.
 """
@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyio.lowlevel import EventLoopToken
 
 
 class Deadlines:
     """Scopes as they are: each has a timer of the event loop."""
+
+    def __init__(self, now: Callable[[], float] = anyio.current_time) -> None:
+        self.now = now
 
     def begin(self, deadline: float) -> anyio.CancelScope:
         """Return a scope for one exchange, to be entered at once."""
@@ -35,6 +40,7 @@ class AsyncioDeadlines(Deadlines):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop.time)
         self._loop = loop
         self._due: dict[anyio.CancelScope, float] = {}
         self._next = math.inf  # when the timer rings
@@ -43,7 +49,7 @@ class AsyncioDeadlines(Deadlines):
     def begin(self, deadline: float) -> anyio.CancelScope:
         """Return a scope for one exchange, to be entered at once."""
         scope = anyio.CancelScope()
-        if deadline <= self._loop.time():
+        if deadline <= self.now():
             scope.cancel()
         elif deadline < math.inf:
             self._due[scope] = deadline
@@ -64,7 +70,7 @@ class AsyncioDeadlines(Deadlines):
         self._timer = None if when == math.inf else self._loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
-        now = self._loop.time()
+        now = self.now()
         for scope in [scope for scope, deadline in self._due.items() if deadline <= now]:
             del self._due[scope]
             scope.cancel()

@@ -83,18 +83,14 @@ class HttpxTransport:
         await self.sweep()
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
-        scope = anyio.CancelScope(deadline=deadline_of(timeouts))
-        return await drive(self._inner, request, timeouts, scope, finish, readable=True)
+        total = math.inf if timeouts.total is None else timeouts.total
+        scope = anyio.CancelScope(deadline=anyio.current_time() + total)
+        return await drive(self._inner, request, timeouts, scope, finish, foreign=True)
 
     async def aclose(self) -> None:
         """Close the transport inside; safe to call twice where that one is."""
         await self.sweep()
         await close_quietly(self._inner)
-
-
-def deadline_of(timeouts: Timeouts) -> float:
-    """Return when the call's time is over, on the clock of the event loop."""
-    return math.inf if timeouts.total is None else anyio.current_time() + timeouts.total
 
 
 async def drive(
@@ -104,13 +100,13 @@ async def drive(
     scope: anyio.CancelScope,
     finish: Callable[[httpx.Response, WireRequest], Awaitable[AnswerT]],
     *,
-    readable: bool = False,
+    foreign: bool = False,
 ) -> AnswerT | Unsent | MaybeSent:
     """Carry one request over one httpx transport and say what is known of it.
 
     ``scope``, which is entered here, bounds its time. ``finish`` makes the answer of what came.
-    ``readable`` loads the body into the ``httpx.Request``, for transports that look at
-    ``request.content``.
+    A ``foreign`` transport may look at ``request.content``, and may do more on its connection than
+    this request.
     """
     witness = Witness()
     reason, phase = OUT_OF_TIME, None
@@ -119,8 +115,8 @@ async def drive(
     try:
         with scope:
             try:
-                wire = outgoing(request, timeouts, witness)
-                if readable:
+                wire = outgoing(request, timeouts, witness, alone=not foreign)
+                if foreign:
                     wire.read()
                 answer = await finish(await inner.handle_async_request(wire), request)
             except FAULTS as error:

@@ -9,7 +9,9 @@ Rule 2: a lane comes back only after a complete answer.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -24,7 +26,7 @@ from .._wire import Exchange, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._answer import close_quietly, read_answer
 from ._deadlines import Deadlines, deadlines_of
 from ._gate import Gate
-from ._httpx import OUT_OF_TIME, deadline_of, drive
+from ._httpx import OUT_OF_TIME, drive
 from ._logs import guard_logs
 from ._proxies import Proxies
 from ._routes import Route, Routes
@@ -81,9 +83,12 @@ class Lanes:
         self._expiry = keepalive_expiry
         self._idle: deque[_Lane] = deque()
         self._unfit: deque[tuple[Streamed, _Lane]] = deque()
-        self._deadlines: Deadlines | None = None  # known in the event loop of the first request
         self._discarded = 0
         self._closed = False
+
+    @cached_property
+    def _time(self) -> Deadlines:
+        return deadlines_of(current_token())  # from the event loop of the first request
 
     def stats(self) -> LaneStats:
         """Count the lanes as they are now."""
@@ -102,14 +107,13 @@ class Lanes:
         if isinstance(deadline, Unsent):
             return deadline
         lane, fit = None, False
-        self._deadlines = self._deadlines or deadlines_of(current_token())
-        scope = self._deadlines.begin(deadline)
+        scope = self._time.begin(deadline)
         try:
             lane = await self._take(self._find_route(request.endpoint.url))
             result = await drive(lane.inner, request, timeouts, scope, read_answer)
             fit = isinstance(result, WireResponse) and not self._closed
         finally:
-            self._deadlines.end(scope)
+            self._time.end(scope)
             try:
                 if lane is not None:
                     await self._put_back(lane, fit=fit)
@@ -137,7 +141,7 @@ class Lanes:
             raise UsageError("This transport is closed. Nothing was sent.")
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
-        deadline = deadline_of(timeouts)
+        deadline = self._time.now() + (math.inf if timeouts.total is None else timeouts.total)
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         return deadline
@@ -163,7 +167,7 @@ class Lanes:
     def give_back(self, answer: Streamed, lane: _Lane, *, fit: bool) -> None:
         """Take back the lane and the place of an answer that was open."""
         if fit and not self._closed:
-            lane.used_at = anyio.current_time()
+            lane.used_at = self._time.now()
             self._idle.append(lane)
         else:
             self._unfit.append((answer, lane))
@@ -190,7 +194,7 @@ class Lanes:
     async def _put_back(self, lane: _Lane, *, fit: bool) -> None:
         """Keep a lane that is fit; close it otherwise, and the one that was idle too long."""
         if fit:
-            lane.used_at = anyio.current_time()
+            lane.used_at = self._time.now()
             self._idle.append(lane)
             if lane.used_at - self._idle[0].used_at <= self._expiry:
                 return

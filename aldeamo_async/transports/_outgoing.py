@@ -27,6 +27,11 @@ ALWAYS: Final = (
 )
 
 
+# Bytes that any socket takes at once while nothing else waits in its buffer (Linux: 4.6 kB at the
+# least, 16 kB where nobody asked for less), so that writing them needs no bound of its own.
+_TAKEN_AT_ONCE: Final = 4_096
+
+
 class _MaskedRequest(httpx.Request):
     """An ``httpx.Request`` whose repr leaves the URL out: it holds the key on every read."""
 
@@ -74,11 +79,16 @@ class _Body(httpx.ByteStream):
         return _Once(self._body, self._witness)
 
 
-def outgoing(request: WireRequest, timeouts: Timeouts, witness: Witness) -> httpx.Request:
-    """Render a request and dress it for httpx, with its phase time-outs and its witness."""
+def outgoing(
+    request: WireRequest, timeouts: Timeouts, witness: Witness, *, alone: bool
+) -> httpx.Request:
+    """Render a request and dress it for httpx, with its phase time-outs and its witness.
+
+    ``alone`` says that its connection carries nothing else while it does.
+    """
     problem = None
     try:
-        return _dress(request, {"timeout": _phases(timeouts), "trace": witness}, witness)
+        return _dress(request, timeouts, witness, alone=alone)
     except httpx.InvalidURL:
         problem = UsageError(
             f"{request.endpoint.call} makes a URL that httpx cannot open: check base_url, and use "
@@ -87,17 +97,21 @@ def outgoing(request: WireRequest, timeouts: Timeouts, witness: Witness) -> http
     raise problem  # outside of the handler: the exception of httpx may quote the URL
 
 
-def _phases(timeouts: Timeouts) -> dict[str, float | None]:
+def _phases(timeouts: Timeouts, *, at_once: bool) -> dict[str, float | None]:
     return {
         "connect": timeouts.connect,
         "read": timeouts.read,
-        "write": timeouts.write,
+        "write": None if at_once else timeouts.write,
         "pool": None,  # the wait for a connection is bounded by the call's own time
     }
 
 
-def _dress(request: WireRequest, extensions: dict[str, Any], witness: Witness) -> httpx.Request:
+def _dress(
+    request: WireRequest, timeouts: Timeouts, witness: Witness, *, alone: bool
+) -> httpx.Request:
     rendered = request.render()
+    at_once = alone and len(rendered.url) + len(rendered.body) < _TAKEN_AT_ONCE
+    extensions = {"timeout": _phases(timeouts, at_once=at_once), "trace": witness}
     dressed = _MaskedRequest(rendered, extensions, _Body(rendered.body, witness))
     # Headers that hold the key are made anew for each request; nobody keeps them.
     make = _headers if request.endpoint.dialect.auth_in.startswith("header") else _usual_headers
