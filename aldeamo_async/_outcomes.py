@@ -43,7 +43,7 @@ async def send(
         outcome = _outcome(outgoing, terms, call, await call.run(permit))
     except UsageError as error:  # of the input, or of a transport: a URL too long, or closed
         if call is not None:
-            error.attempts = tuple(call.attempts)
+            error.attempts = call.attempts
         elif permit is not None:
             permit.release()
         outcome = Rejected(outgoing, _bare(error))
@@ -81,7 +81,7 @@ def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sen
         message_id = terms.codec.message_id(envelope.data, call.name)
     except Malformed as fault:
         return Unknown(outgoing, _unknown(call, finding, misshapen(call, finding, fault)))
-    return Sent(outgoing, Receipt(message_id, envelope.text, tuple(call.attempts)))
+    return Sent(outgoing, Receipt(message_id, envelope.text, call.attempts))
 
 
 def envelope_of(finding: Finding) -> Envelope:
@@ -104,7 +104,7 @@ def failure(call: Call, finding: Finding) -> AldeamoError:
         error = NotSent(call.name, finding.phase, finding.reason)
     else:
         error = NoAnswer(call.name, finding.phase, finding.reason)
-    error.attempts = tuple(call.attempts)
+    error.attempts = call.attempts
     return error
 
 
@@ -118,12 +118,12 @@ def _unknown(
         finding.reason,
         http_status=finding.status,
         answer=answer or finding.error,
-        attempts=tuple(call.attempts),
+        attempts=call.attempts,
     )
 
 
 def misshapen(call: Call, finding: Finding, fault: Malformed) -> UnexpectedResponse:
     """Make the error of a success whose ``data`` has the wrong shape."""
     return UnexpectedResponse(
-        call.name, finding.status or 0, fault.problems, attempts=tuple(call.attempts)
+        call.name, finding.status or 0, fault.problems, attempts=call.attempts
     )

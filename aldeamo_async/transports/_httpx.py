@@ -111,7 +111,7 @@ async def drive(
     witness = Witness()
     reason, phase = OUT_OF_TIME, None
     answer: AnswerT | None = None
-    token = under_way.set(request)  # private_logs() would leave more behind for each request
+    under_way.set(request)  # private_logs() holds three objects more while it is open
     try:
         with scope:
             try:
@@ -122,7 +122,7 @@ async def drive(
             except FAULTS as error:
                 reason, phase = describe(error), phase_of(error)
     finally:
-        under_way.reset(token)
+        under_way.set(None)
         if answer is None:
             await witness.close_stranded()
     if answer is not None:
