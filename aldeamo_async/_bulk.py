@@ -123,9 +123,10 @@ class Outcomes:
     async def _work(self, tasks: TaskGroup) -> None:
         """Send message after message until the source ends; the last worker ends the outcomes."""
         try:
+            serve = self._deliver if self._order is None else self._serve_in_order
             while (taken := await self._take()) is not None:
                 self._add_worker(tasks)
-                await self._serve(*taken)
+                await serve(*taken)
         except Exception as error:  # noqa: BLE001 - kept and raised to the reader, after every outcome
             self._fail(error)
         finally:
@@ -159,8 +160,8 @@ class Outcomes:
             if self._order is None or self._order.start(outgoing):
                 return outgoing
 
-    async def _serve(self, outgoing: Outgoing, permit: Permit) -> None:
-        """Send a message and, in an ordered run, those that are held back behind it."""
+    async def _serve_in_order(self, outgoing: Outgoing, permit: Permit) -> None:
+        """Send a message and those that are held back behind it."""
         await self._deliver(outgoing, permit)
         while self._order and (following := self._order.finish(outgoing)) is not None:
             self._room.set()

@@ -95,7 +95,7 @@ class Call:
         self._ended = anyio.current_time()
         self._deadline = self._ended + terms.settings.deadline
         self._on_wire = False
-        self.attempts: list[Attempt] = []
+        self.attempts: tuple[Attempt, ...] = ()
         self.out_of_time: Phase | None = None
 
     @property
@@ -182,7 +182,7 @@ class Call:
             retry_after=finding.retry_after,
         )
         self._engine.tally.retries += attempt.number > 1
-        self.attempts.append(attempt)
+        self.attempts += (attempt,)
         if finding.verdict is not Verdict.OK:
             log.info(
                 "%s: attempt %d is %s (%s)",
@@ -229,6 +229,6 @@ class Call:
             base_url=settings.dialect.base_url,
             verdict=str(verdict),
             seconds=anyio.current_time() - self._deadline + settings.deadline,
-            attempts=tuple(self.attempts),
+            attempts=self.attempts,
         )
         tell(observer.ended, record)

@@ -36,24 +36,23 @@ async def send(
 
     A ``permit`` already taken serves the first attempt.
     """
-    outcome = await _send(engine, terms, outgoing, permit)
+    outcome: Outcome
+    call: Call | None = None
+    try:
+        call = Call(engine, terms, _checked(outgoing, terms), is_send=True)
+        outcome = _outcome(outgoing, terms, call, await call.run(permit))
+    except UsageError as error:  # of the input, or of a transport: a URL too long, or closed
+        if call is not None:
+            error.attempts = call.attempts
+        elif permit is not None:
+            permit.release()
+        outcome = Rejected(outgoing, _bare(error))
     engine.tally.count(outcome)
     return outcome
 
 
-async def _send(engine: Engine, terms: Terms, outgoing: Outgoing, permit: Permit | None) -> Outcome:
-    try:
-        request = _checked(outgoing, terms)
-    except UsageError as error:
-        if permit is not None:
-            permit.release()
-        return Rejected(outgoing, _bare(error))
-    call = Call(engine, terms, request, is_send=True)
-    try:
-        finding = await call.run(permit)
-    except UsageError as error:  # of a transport: a URL too long, or closed in the meantime
-        error.attempts = tuple(call.attempts)
-        return Rejected(outgoing, _bare(error))
+def _outcome(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Outcome:
+    """Make the outcome of a call that came to a finding."""
     if finding.verdict is Verdict.OK:
         return _sent(outgoing, terms, call, finding)
     if finding.verdict is Verdict.UNKNOWN:
@@ -82,7 +81,7 @@ def _sent(outgoing: Outgoing, terms: Terms, call: Call, finding: Finding) -> Sen
         message_id = terms.codec.message_id(envelope.data, call.name)
     except Malformed as fault:
         return Unknown(outgoing, _unknown(call, finding, misshapen(call, finding, fault)))
-    return Sent(outgoing, Receipt(message_id, envelope.text, tuple(call.attempts)))
+    return Sent(outgoing, Receipt(message_id, envelope.text, call.attempts))
 
 
 def envelope_of(finding: Finding) -> Envelope:
@@ -105,7 +104,7 @@ def failure(call: Call, finding: Finding) -> AldeamoError:
         error = NotSent(call.name, finding.phase, finding.reason)
     else:
         error = NoAnswer(call.name, finding.phase, finding.reason)
-    error.attempts = tuple(call.attempts)
+    error.attempts = call.attempts
     return error
 
 
@@ -119,12 +118,12 @@ def _unknown(
         finding.reason,
         http_status=finding.status,
         answer=answer or finding.error,
-        attempts=tuple(call.attempts),
+        attempts=call.attempts,
     )
 
 
 def misshapen(call: Call, finding: Finding, fault: Malformed) -> UnexpectedResponse:
     """Make the error of a success whose ``data`` has the wrong shape."""
     return UnexpectedResponse(
-        call.name, finding.status or 0, fault.problems, attempts=tuple(call.attempts)
+        call.name, finding.status or 0, fault.problems, attempts=call.attempts
     )

@@ -187,12 +187,9 @@ class Rows(Generic[RowT]):
         """Judge an answer by what stands around its rows; raise unless it is a success."""
         call = self._call
         finding = decipher(self._request, end, self._terms.codec, datetime.now(UTC))
-        call.attempts[-1] = evolve(
-            call.attempts[-1],
-            evidence=finding.evidence,
-            phase=finding.phase,
-            reason=finding.reason,
-        )
+        *before, last = call.attempts
+        last = evolve(last, evidence=finding.evidence, phase=finding.phase, reason=finding.reason)
+        call.attempts = (*before, last)
         if finding.timed_out:
             call.out_of_time = finding.phase
         if finding.verdict is not Verdict.OK:

@@ -71,7 +71,7 @@ _MEANINGS: Final[dict[type[Exception], str]] = {
     OSError: "the operating system reported an error",
 }
 
-# A guess for the report alone, where the transport left no trace; it never decides whether
+# A guess for the report alone, where the transport left no trace of it; it never decides whether
 # something was sent.
 _PHASES: Final[dict[type[Exception], Phase]] = {
     httpx.PoolTimeout: Phase.LANE,
@@ -82,6 +82,9 @@ _PHASES: Final[dict[type[Exception], Phase]] = {
     httpx.WriteTimeout: Phase.WRITE,
     httpx.WriteError: Phase.WRITE,
     httpx.LocalProtocolError: Phase.WRITE,
+    httpx.ReadTimeout: Phase.READ,
+    httpx.ReadError: Phase.READ,
+    httpx.RemoteProtocolError: Phase.READ,
 }
 
 
@@ -95,9 +98,9 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {meaning}" + (f" ({detail})" if detail else "")
 
 
-def phase_of(error: BaseException) -> Phase:
-    """Guess a phase from an exception that came without a trace."""
-    return next((_PHASES[base] for base in type(error).__mro__ if base in _PHASES), Phase.READ)
+def phase_of(error: BaseException) -> Phase | None:
+    """Guess a phase from an exception, where it suggests one."""
+    return next((_PHASES[base] for base in type(error).__mro__ if base in _PHASES), None)
 
 
 def _root_cause(error: BaseException | None) -> str:

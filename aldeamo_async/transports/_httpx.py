@@ -17,7 +17,7 @@ from .._evidence import Phase
 from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest
 from ._answer import close_quietly, read_answer
 from ._faults import FAULTS, describe, phase_of
-from ._logs import guard_logs, private_logs
+from ._logs import guard_logs, under_way
 from ._outgoing import outgoing
 from ._streamed import Streamed, stream_answer
 from ._witness import Witness
@@ -83,8 +83,9 @@ class HttpxTransport:
         await self.sweep()
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
-        deadline = deadline_of(timeouts)
-        return await drive(self._inner, request, timeouts, deadline, finish, readable=True)
+        total = math.inf if timeouts.total is None else timeouts.total
+        scope = anyio.CancelScope(deadline=anyio.current_time() + total)
+        return await drive(self._inner, request, timeouts, scope, finish, foreign=True)
 
     async def aclose(self) -> None:
         """Close the transport inside; safe to call twice where that one is."""
@@ -92,41 +93,39 @@ class HttpxTransport:
         await close_quietly(self._inner)
 
 
-def deadline_of(timeouts: Timeouts) -> float:
-    """Return when the call's time is over, on the clock of the event loop."""
-    return math.inf if timeouts.total is None else anyio.current_time() + timeouts.total
-
-
 async def drive(
     inner: httpx.AsyncBaseTransport,
     request: WireRequest,
     timeouts: Timeouts,
-    deadline: float,
+    scope: anyio.CancelScope,
     finish: Callable[[httpx.Response, WireRequest], Awaitable[AnswerT]],
     *,
-    readable: bool = False,
+    foreign: bool = False,
 ) -> AnswerT | Unsent | MaybeSent:
     """Carry one request over one httpx transport and say what is known of it.
 
-    ``finish`` makes the answer of what came. ``readable`` loads the body into the
-    ``httpx.Request``, for transports that look at ``request.content``.
+    ``scope``, which is entered here, bounds its time. ``finish`` makes the answer of what came.
+    A ``foreign`` transport may look at ``request.content``, and may do more on its connection than
+    this request.
     """
     witness = Witness()
-    reason, phase = OUT_OF_TIME, Phase.READ
+    reason, phase = OUT_OF_TIME, None
     answer: AnswerT | None = None
+    under_way.set(request)  # private_logs() holds three objects more while it is open
     try:
-        with private_logs(request), anyio.CancelScope(deadline=deadline) as scope:
+        with scope:
             try:
-                wire = outgoing(request, timeouts, witness)
-                if readable:
+                wire = outgoing(request, timeouts, witness, alone=not foreign)
+                if foreign:
                     wire.read()
                 answer = await finish(await inner.handle_async_request(wire), request)
             except FAULTS as error:
                 reason, phase = describe(error), phase_of(error)
     finally:
+        under_way.set(None)
         if answer is None:
             await witness.close_stranded()
     if answer is not None:
         return answer
     verdict = Unsent if witness.proves_unsent else MaybeSent
-    return verdict(witness.phase or phase, reason, timed_out=scope.cancel_called)
+    return verdict(witness.phase_of(phase), reason, timed_out=scope.cancel_called)

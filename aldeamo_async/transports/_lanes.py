@@ -9,20 +9,24 @@ Rule 2: a lane comes back only after a complete answer.
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import httpx
-from attrs import frozen
+from anyio.lowlevel import current_token
+from attrs import define, frozen
 
 from .._errors import UsageError
 from .._evidence import Phase
 from .._home import Home
 from .._wire import Exchange, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._answer import close_quietly, read_answer
+from ._deadlines import Deadlines, deadlines_of
 from ._gate import Gate
-from ._httpx import OUT_OF_TIME, deadline_of, drive
+from ._httpx import OUT_OF_TIME, drive
 from ._logs import guard_logs
 from ._proxies import Proxies
 from ._routes import Route, Routes
@@ -55,11 +59,11 @@ class LaneStats:
     discarded: int
 
 
-@frozen(eq=False)
+@define(eq=False)
 class _Lane:
     inner: httpx.AsyncBaseTransport
     route: Route
-    used_at: float
+    used_at: float = 0.0
 
 
 class Lanes:
@@ -82,6 +86,10 @@ class Lanes:
         self._discarded = 0
         self._closed = False
 
+    @cached_property
+    def _time(self) -> Deadlines:
+        return deadlines_of(current_token())  # from the event loop of the first request
+
     def stats(self) -> LaneStats:
         """Count the lanes as they are now."""
         return LaneStats(
@@ -98,10 +106,20 @@ class Lanes:
         deadline = await self._enter(timeouts)
         if isinstance(deadline, Unsent):
             return deadline
+        lane, fit = None, False
+        scope = self._time.begin(deadline)
         try:
-            return await self._carry(request, timeouts, deadline)
+            lane = await self._take(self._find_route(request.endpoint.url))
+            result = await drive(lane.inner, request, timeouts, scope, read_answer)
+            fit = isinstance(result, WireResponse) and not self._closed
         finally:
-            self._gate.leave()
+            self._time.end(scope)
+            try:
+                if lane is not None:
+                    await self._put_back(lane, fit=fit)
+            finally:
+                self._gate.leave()
+        return result
 
     async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
         """Take a lane and carry the request over it; the lane stays with the open answer."""
@@ -123,24 +141,10 @@ class Lanes:
             raise UsageError("This transport is closed. Nothing was sent.")
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
-        deadline = deadline_of(timeouts)
+        deadline = self._time.now() + (math.inf if timeouts.total is None else timeouts.total)
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         return deadline
-
-    async def _carry(self, request: WireRequest, timeouts: Timeouts, deadline: float) -> Exchange:
-        lane = await self._take(self._find_route(request.endpoint.url))
-        fit = False
-        try:
-            result = await drive(lane.inner, request, timeouts, deadline, read_answer)
-            fit = isinstance(result, WireResponse) and not self._closed
-        finally:
-            if fit:
-                self._idle.append(_Lane(lane.inner, lane.route, anyio.current_time()))
-            else:
-                await self._discard(lane)
-        await self._prune()
-        return result
 
     async def _carry_open(
         self, request: WireRequest, timeouts: Timeouts, deadline: float
@@ -152,7 +156,8 @@ class Lanes:
 
         kept = False
         try:
-            answer = await drive(lane.inner, request, timeouts, deadline, finish)
+            scope = anyio.CancelScope(deadline=deadline)
+            answer = await drive(lane.inner, request, timeouts, scope, finish)
             kept = isinstance(answer, Streamed)
         finally:
             if not kept:
@@ -162,7 +167,8 @@ class Lanes:
     def give_back(self, answer: Streamed, lane: _Lane, *, fit: bool) -> None:
         """Take back the lane and the place of an answer that was open."""
         if fit and not self._closed:
-            self._idle.append(_Lane(lane.inner, lane.route, anyio.current_time()))
+            lane.used_at = self._time.now()
+            self._idle.append(lane)
         else:
             self._unfit.append((answer, lane))
         self._gate.leave()
@@ -183,12 +189,17 @@ class Lanes:
             if lane.route == route:
                 return lane
             await self._discard(lane)
-        return _Lane(self._open_lane(route), route, 0.0)
+        return _Lane(self._open_lane(route), route)
 
-    async def _prune(self) -> None:
-        """Close the lane that was idle longest, once its connection is past its time."""
-        if self._idle and anyio.current_time() - self._idle[0].used_at > self._expiry:
-            await self._discard(self._idle.popleft())
+    async def _put_back(self, lane: _Lane, *, fit: bool) -> None:
+        """Keep a lane that is fit; close it otherwise, and the one that was idle too long."""
+        if fit:
+            lane.used_at = self._time.now()
+            self._idle.append(lane)
+            if lane.used_at - self._idle[0].used_at <= self._expiry:
+                return
+            lane = self._idle.popleft()
+        await self._discard(lane)
 
     async def _discard(self, lane: _Lane) -> None:
         self._discarded += 1
@@ -217,7 +228,7 @@ class _Lent:
         await self.lanes.sweep()
 
 
-class LaneTransport:
+class LaneTransport(Lanes):
     """The default transport: up to ``max_connections`` lanes over ``httpx.AsyncHTTPTransport``.
 
     ``verify`` is ``True``, the path of a PEM file or of a directory of certificates, an
@@ -242,7 +253,7 @@ class LaneTransport:
         security = Security(verify, trust_env=trust_env)
         self._routes = Routes(security, Proxies(proxy, trust_env=trust_env), keepalive_expiry)
         self._home = Home("transport")
-        self._lanes = Lanes(
+        super().__init__(
             self._routes.open_lane,
             self._routes.find,
             gate=Gate(whole(max_connections)),
@@ -253,24 +264,14 @@ class LaneTransport:
     def __repr__(self) -> str:
         return f"LaneTransport({self.stats()!r}, {self._routes!r})"
 
-    async def exchange(self, request: WireRequest, timeouts: Timeouts) -> Exchange:
-        """Put one request on the wire and bring back what is known of it."""
+    async def _enter(self, timeouts: Timeouts) -> float | Unsent:
         self._home.enter()
-        return await self._lanes.exchange(request, timeouts)
-
-    async def open(self, request: WireRequest, timeouts: Timeouts) -> OpenAnswer | Exchange:
-        """Put one request on the wire and bring back the head of its answer."""
-        self._home.enter()
-        return await self._lanes.open(request, timeouts)
-
-    def stats(self) -> LaneStats:
-        """Count the lanes as they are now."""
-        return self._lanes.stats()
+        return await super()._enter(timeouts)
 
     async def aclose(self) -> None:
         """Close idle connections now, each busy one as its request ends; safe to call twice."""
         self._home.enter()
-        await self._lanes.aclose()
+        await super().aclose()
 
 
 def no_lane(max_connections: int, *, closed: bool) -> Unsent:

@@ -32,14 +32,15 @@ _LOGGERS: Final = (
     "hpack.hpack",
     "hpack.table",
 )
-_under_way: ContextVar[WireRequest | None] = ContextVar("aldeamo_async_under_way", default=None)
+# What the lines that are written now may show of.
+under_way: ContextVar[WireRequest | None] = ContextVar("aldeamo_async_under_way", default=None)
 
 
 class _Redactor(logging.Filter):
     """Blanks the key, ids and texts of the request under way, and proxy credentials."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        request = _under_way.get()
+        request = under_way.get()
         if request is not None:
             line = record.getMessage().partition("auth=")[
                 0
@@ -62,8 +63,8 @@ def guard_logs() -> None:
 @contextmanager
 def private_logs(request: WireRequest) -> Generator[None]:
     """Redact the log lines that are written inside."""
-    token = _under_way.set(request)
+    token = under_way.set(request)
     try:
         yield
     finally:
-        _under_way.reset(token)
+        under_way.reset(token)

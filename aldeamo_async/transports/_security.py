@@ -10,6 +10,7 @@ import os
 import re
 import ssl
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias, cast
 
@@ -76,8 +77,9 @@ class Security:
         )
 
 
+@cache
 def trusting_nobody() -> ssl.SSLContext:
-    """Return a context under which every handshake fails; httpx wants one for http:// too."""
+    """Return the context under which every handshake fails; httpx wants one for http:// too."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -11,7 +11,7 @@ import anyio
 
 from .._evidence import Phase
 from .._wire import MaybeSent, WireResponse
-from ._answer import close_quietly, pairs_of, read_answer, run_out
+from ._answer import close_quietly, coding_of, pairs_of, read_answer, run_out
 from ._faults import FAULTS, describe
 from ._logs import private_logs
 from ._pieces import Pieces, comes_in_pieces
@@ -43,7 +43,7 @@ class Streamed:
         self._place = place
         self._chunks = aiter(response.stream)  # type: ignore[arg-type]  # as in _answer
         cap = request.endpoint.dialect.max_response_bytes
-        self._pieces = Pieces(response.headers.get("content-encoding"), cap)
+        self._pieces = Pieces(coding_of(self.headers), cap)
         self._given_back = False
 
     @property
@@ -105,6 +105,6 @@ async def stream_answer(
     response: httpx.Response, request: WireRequest, place: Place
 ) -> Streamed | WireResponse:
     """Keep an answer open; one in a coding that was not asked for is read whole."""
-    if comes_in_pieces(response.headers.get("content-encoding")):
+    if comes_in_pieces(coding_of(pairs_of(response))):
         return Streamed(response, request, place)
     return await read_answer(response, request)

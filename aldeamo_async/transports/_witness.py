@@ -3,6 +3,8 @@
 Rule 1: only steps known to come before the request prove that nothing left; any other step, and
 silence, prove nothing. A step that httpcore adds one day is therefore on the safe side by itself.
 Rule 2: what is written to a proxy to open a tunnel (``CONNECT``) is not the request.
+Rule 3: once the request may have been sent, nothing that follows changes that, and httpcore need
+not tell it: its steps, awaited one by one, cost more than all else here.
 """
 
 from __future__ import annotations
@@ -28,29 +30,36 @@ _BEFORE: Final = frozenset(
     }
 )
 _CONNECTED: Final = (".connect_tcp.complete", ".connect_unix_socket.complete")
-_PHASES: Final = {
-    "send_request_headers.started": Phase.WRITE,
-    "send_request_body.started": Phase.WRITE,
-    "receive_response_headers.started": Phase.READ,
-    "receive_response_body.started": Phase.READ,
-}
+_READING: Final = frozenset({"receive_response_headers.started", "receive_response_body.started"})
 
 
 class Witness:
     """The trace callback of one request: how far it got, and the socket it opened."""
 
-    __slots__ = ("_seen", "_sent", "_socket", "phase")
+    __slots__ = ("_phase", "_seen", "_sent", "_socket")
 
     def __init__(self) -> None:
         self._seen = False
         self._sent = False
         self._socket: Any = None
-        self.phase: Phase | None = None  # of the last step; None where nothing was seen
+        self._phase: Phase | None = None  # of the last step; None where nothing was seen
 
     @property
     def proves_unsent(self) -> bool:
         """Whether something was seen, and nothing of it could have carried the request."""
         return self._seen and not self._sent
+
+    def phase_of(self, guess: Phase | None) -> Phase:
+        """Return the phase in which the request ended; ``guess`` is what its exception suggests."""
+        # httpcore goes on to the answer where the server would not take all of the body.
+        if self._sent and guess is Phase.READ:
+            return guess
+        return self._phase or guess or Phase.READ
+
+    def written(self) -> None:
+        """Take note that the body was taken to its end."""
+        if self._sent:
+            self._phase = Phase.READ
 
     async def __call__(self, name: str, info: dict[str, Any]) -> None:
         """Take note of one step; httpcore awaits this at each of them."""
@@ -62,10 +71,11 @@ class Witness:
 
     def _note(self, step: str, request: Any) -> None:
         if step in _BEFORE or getattr(request, "method", None) == b"CONNECT":
-            self.phase = self.phase or Phase.CONNECT
+            self._phase = self._phase or Phase.CONNECT
             return
         self._sent = True
-        self.phase = _PHASES.get(step, Phase.WRITE)
+        self._phase = Phase.READ if step in _READING else Phase.WRITE
+        getattr(request, "extensions", {}).pop("trace", None)
 
     async def close_stranded(self) -> None:
         """Close the socket of a request that ended before it was sent.
