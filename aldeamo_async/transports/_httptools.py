@@ -94,8 +94,6 @@ class HttptoolsTransport:
             raise UsageError("This transport is closed. Nothing was sent.")
         total = math.inf if timeouts.total is None else timeouts.total
         deadline = loop.time() + total
-        if total <= 0:
-            return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         try:
@@ -139,7 +137,7 @@ class HttptoolsTransport:
         """Carry one request over a connection, and keep or discard that."""
         written = write_out(request)
         now = loop.time()
-        if now >= deadline:  # its turn came in the moment in which its time ran out
+        if now >= deadline:  # there was none, or its turn came as it ran out
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
         found: Connection | Unsent | None = self._take(written.origin, now)
         if found is None:

@@ -893,6 +893,7 @@ async def test_no_time_to_connect() -> None:
     """The call's own time ends a connect as well, and says so."""
     with black_hole() as nobody:
         transport = HttptoolsTransport()
+        tasks = asyncio.all_tasks()
         for timeouts, found in (
             (Timeouts(connect=LONG, total=0.2), Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)),
             (
@@ -902,6 +903,7 @@ async def test_no_time_to_connect() -> None:
         ):
             assert await transport.exchange(sending(nobody), timeouts) == found
         assert transport.stats().discarded == 2
+        await until(lambda: asyncio.all_tasks() == tasks)  # nobody goes on trying
         await transport.aclose()
 
 
