@@ -466,12 +466,12 @@ async def send_at_once(transport: Transport, base_url: str, count: int) -> None:
 async def test_connections_that_nobody_needs_go() -> None:
     """With each message the connection that rested longest goes, once it is past its time."""
     with RawServer(serve_all) as server:
-        transport = HttptoolsTransport(keepalive_expiry=0.3)
+        transport = HttptoolsTransport(keepalive_expiry=1.0)
         await send_at_once(transport, server.base_url, 3)
         assert transport.stats().idle == 3
         left = []
         for _ in range(6):
-            await anyio.sleep(0.1)
+            await anyio.sleep(0.3)
             await transport.exchange(sending(server.base_url), ANY)
             left.append(transport.stats().idle)
         assert left[0] == 3
@@ -614,11 +614,11 @@ async def test_one_timer_for_many_requests() -> None:
             return await transport.exchange(request, Timeouts(**timeouts))
 
         # An early ring, left over from the first request, looks again for the second.
-        assert isinstance(await ask(0, read=0.3, total=LONG), WireResponse)
-        assert isinstance(await ask(60, read=LONG, total=LONG), WireResponse)
+        assert isinstance(await ask(0, read=0.5, total=LONG), WireResponse)
+        assert isinstance(await ask(80, read=LONG, total=LONG), WireResponse)
         # One at rest does nothing.
-        assert isinstance(await ask(0, read=0.1, total=LONG), WireResponse)
-        await anyio.sleep(0.2)
+        assert isinstance(await ask(0, read=0.5, total=LONG), WireResponse)
+        await anyio.sleep(0.6)
         assert isinstance(await ask(0, read=None, total=None), WireResponse)
         assert server.connections == 1
         # A shorter time after a longer one is kept as well, and so is one that the ring re-armed.
@@ -626,7 +626,7 @@ async def test_one_timer_for_many_requests() -> None:
             ({"read": 0.3, "total": LONG}, "ReadTimeout: no answer within the read time-out"),
             ({"read": LONG, "total": 0.3}, OUT_OF_TIME),
         ):
-            for before in ({"read": LONG, "total": LONG}, {"read": 0.1, "total": LONG}):
+            for before in ({"read": LONG, "total": LONG}, {"read": 0.5, "total": LONG}):
                 assert isinstance(await ask(0, **before), WireResponse)
                 start = anyio.current_time()
                 late = await ask(2_000, **timeouts)
