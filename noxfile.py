@@ -22,8 +22,11 @@ WHEEL_ENV = {"ALDEAMO_TEST_WHEEL": "1", "PYTHONSAFEPATH": "1"}
 # that. For all of it with other dependencies: `nox -s oldest -- -m ""`.
 QUICK = ["-m", "not slow and not browser"]
 
-# Of the tree and its documents: other dependencies make no difference; `tests` and `docs` run them.
-OF_THE_TREE = ["--ignore=tests/house", "--ignore=tests/docs", "--ignore=tests/site"]
+# The session `docs` runs these, and they reach no line that the others do not.
+OF_DOCS = ["--ignore=tests/docs", "--ignore=tests/site"]
+
+# Of the tree and its documents: other dependencies make no difference.
+OF_THE_TREE = ["--ignore=tests/house", *OF_DOCS]
 
 # Rooms that no HTTP client is part of.
 WITHOUT_HTTP = ["--ignore=tests/email", "--ignore=tests/limits"]
@@ -118,7 +121,7 @@ def tests(session: nox.Session) -> None:
         session.run(*covered, *session.posargs, env=WHEEL_ENV)
     else:
         quick = "not slow and not alone and not browser"
-        session.run(*covered, *SIDE_BY_SIDE, "-m", quick, env=WHEEL_ENV)
+        session.run(*covered, *SIDE_BY_SIDE, "-m", quick, *OF_DOCS, env=WHEEL_ENV)
         session.run("pytest", "-m", "alone", env=WHEEL_ENV)
     session.run("coverage", "combine", "-q")
     session.run("coverage", "report", *(["--fail-under=0"] if session.posargs else []))

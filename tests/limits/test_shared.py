@@ -487,6 +487,7 @@ async def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> No
     assert limiter.snapshot().workers == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from([8.0, 60.0, 900.0]),
