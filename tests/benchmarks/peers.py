@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEY = "test-key"
 LEDGER_ROWS = 20_000  # loaded before the window opens; a fast machine may use them up, and stops
-WARM_UP_SECONDS = 3.0
+WARM_UP_SECONDS = 15.0  # a thousand connections of httpx take some seconds
 
 
 class Window:
@@ -198,6 +198,7 @@ async def sdk(
     window: Window,
     *,
     over: str = "LaneTransport",
+    connections: int | None = None,
     ledger: bool = False,
 ) -> None:
     """The SDK with everything on, by `send_many` or as a campaign with its SQLite ledger."""
@@ -206,7 +207,7 @@ async def sdk(
     client = AsyncBotsClient(
         KEY,
         base_url=base_url,
-        transport=getattr(transports, over)(max_connections=in_flight),
+        transport=getattr(transports, over)(max_connections=connections or in_flight),
         limiter=TokenBucket(1e6),  # counts every permit, and holds nobody up
     )
     async with client:
@@ -269,6 +270,7 @@ PEERS: dict[str, Peer] = {
     "bare httptools": bare_httptools,
     "bare pyreqwest": bare_pyreqwest,
     "SDK": sdk,
+    "SDK, 100 lanes": partial(sdk, connections=100),  # what the default transport opens by itself
     "SDK, fast": partial(sdk, over=FAST),
     "SDK, pyreqwest": partial(sdk, over=RUST),
     "SDK, ledger": partial(sdk, ledger=True),
