@@ -488,7 +488,7 @@ async def test_a_forked_child_begins_anew(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.sampled_from([8.0, 60.0, 900.0]),
     st.sampled_from([1.0, 3.0, None]),
