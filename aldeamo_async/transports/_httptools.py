@@ -21,7 +21,7 @@ from .._turn import AsyncioTurn
 from .._wire import Exchange, OpenAnswer, Unsent, WireRequest
 from ._gate import Gate
 from ._http1 import Bounds, write_out
-from ._httpx import OUT_OF_TIME
+from ._httpx import OUT_OF_TIME, deadline_of
 from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, Lanes, LaneStats, no_lane, whole
 from ._logs import guard_logs
 from ._loop_home import LoopHome
@@ -92,8 +92,7 @@ class HttptoolsTransport:
             return await self._lanes.exchange(request, timeouts)
         if self._closed:
             raise UsageError("This transport is closed. Nothing was sent.")
-        total = math.inf if timeouts.total is None else timeouts.total
-        deadline = loop.time() + total
+        deadline = deadline_of(timeouts, loop.time())
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         try:

@@ -83,14 +83,18 @@ class HttpxTransport:
         await self.sweep()
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.CONNECT, OUT_OF_TIME, timed_out=True)
-        total = math.inf if timeouts.total is None else timeouts.total
-        scope = anyio.CancelScope(deadline=anyio.current_time() + total)
+        scope = anyio.CancelScope(deadline=deadline_of(timeouts, anyio.current_time()))
         return await drive(self._inner, request, timeouts, scope, finish, foreign=True)
 
     async def aclose(self) -> None:
         """Close the transport inside; safe to call twice where that one is."""
         await self.sweep()
         await close_quietly(self._inner)
+
+
+def deadline_of(timeouts: Timeouts, now: float) -> float:
+    """Return when the call's time is over, on the clock that says ``now``."""
+    return math.inf if timeouts.total is None else now + timeouts.total
 
 
 async def drive(

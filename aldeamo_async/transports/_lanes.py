@@ -9,7 +9,6 @@ Rule 2: a lane comes back only after a complete answer.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +25,7 @@ from .._wire import Exchange, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._answer import close_quietly, read_answer
 from ._deadlines import Deadlines, deadlines_of
 from ._gate import Gate
-from ._httpx import OUT_OF_TIME, drive
+from ._httpx import OUT_OF_TIME, deadline_of, drive
 from ._logs import guard_logs
 from ._proxies import Proxies
 from ._routes import Route, Routes
@@ -141,7 +140,7 @@ class Lanes:
             raise UsageError("This transport is closed. Nothing was sent.")
         if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
-        deadline = self._time.now() + (math.inf if timeouts.total is None else timeouts.total)
+        deadline = deadline_of(timeouts, self._time.now())
         if not await self._gate.enter(deadline):
             return no_lane(self._gate.size, closed=self._closed)
         return deadline

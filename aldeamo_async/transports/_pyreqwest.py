@@ -21,7 +21,7 @@ from .._settings import Timeouts, positive_seconds
 from .._turn import AsyncioTurn
 from .._wire import Exchange, MaybeSent, OpenAnswer, Unsent, WireRequest, WireResponse
 from ._gate import Gate
-from ._httpx import OUT_OF_TIME
+from ._httpx import OUT_OF_TIME, deadline_of
 from ._lanes import KEEPALIVE_EXPIRY, MAX_CONNECTIONS, LaneStats, no_lane, whole
 from ._loop_home import LoopHome
 from ._proxies import Proxies, ProxySetting
@@ -146,11 +146,9 @@ class PyreqwestTransport:
         """Return when the call's time is over, if it is not over yet."""
         if self._closed:
             raise UsageError("This transport is closed. Nothing was sent.")
-        if timeouts.total is None:
-            return math.inf
-        if timeouts.total <= 0:
+        if timeouts.total is not None and timeouts.total <= 0:
             return Unsent(Phase.LANE, OUT_OF_TIME, timed_out=True)
-        return loop.time() + timeouts.total
+        return deadline_of(timeouts, loop.time())
 
     async def _carry(
         self,
