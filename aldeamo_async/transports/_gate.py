@@ -20,7 +20,7 @@ class Gate:
         self._line: OrderedDict[Turn, None] = (
             OrderedDict()
         )  # a deque would search for one who gives up
-        self.busy = 0
+        self.busy: int = 0
 
     @property
     def waiting(self) -> int:
