@@ -10,6 +10,7 @@ run, and is raised after everything in flight was seen to.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -97,6 +98,8 @@ class Run:
         self._feeding = anyio.CancelScope()
         self._fed = anyio.Event()
         self._changed = anyio.Event()
+        # The ledger had nothing due until then, unless a message of this run became pending since.
+        self._nothing_until, self._stale = -math.inf, False
         self.progress = Progress()
         self._pace = Pace(around.sender.limiter, rules.window, rules.clock, self.progress)
 
@@ -225,16 +228,19 @@ class Run:
         more."""
         # Asked before the ledger is: what is in flight can become pending while it answers.
         changed, idle = self._next_change(), not self.progress.in_flight
-        await self._take()
-        if self._chunk:
-            return True
-        due = await self._ledger.next_due()
-        if idle:
-            if due is None:
-                return False
-            self.progress.waiting = "put-off messages to come up again"
-        wait = None if due is None else min(max(due, _DUE_SECONDS_MIN), _DUE_SECONDS_MAX)
-        with anyio.move_on_after(wait):
+        if idle or self._stale or anyio.current_time() >= self._nothing_until:
+            self._stale, self._nothing_until = False, -math.inf
+            await self._take()
+            if self._chunk:
+                return True
+            due = await self._ledger.next_due()
+            if idle:
+                if due is None:
+                    return False
+                self.progress.waiting = "put-off messages to come up again"
+            wait = math.inf if due is None else min(max(due, _DUE_SECONDS_MIN), _DUE_SECONDS_MAX)
+            self._nothing_until = anyio.current_time() + wait
+        with anyio.CancelScope(deadline=self._nothing_until):
             await changed.wait()
         self.progress.waiting = None
         return True
@@ -260,6 +266,7 @@ class Run:
             self.progress.in_flight -= 1
         if self._lines is not None:
             await self._next_in_line(self._lines, job, result)
+        self._stale |= result is None or result.state is State.PENDING
         self._changed.set()
 
     async def _attempt(self, job: Job, permit: Permit) -> Result | None:

@@ -24,7 +24,7 @@ from support.campaigns import messages, sandbox_client
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aldeamo_async.campaigns import Result
+    from aldeamo_async.campaigns import Job, Result
 
 WEEKDAYS = SendWindow({"mon-fri": ("07:00", "08:00")}, "UTC")
 ONCE = RetryPolicy(attempts=1)
@@ -297,10 +297,25 @@ async def test_per_client_order() -> None:
         assert [d.text for d in sandbox.deliveries if d.client_id == client_id] == wanted
 
 
+class Asked(MemoryLedger):
+    """A ledger that counts how often it is asked for messages."""
+
+    claims = 0
+
+    async def claim(self, token: str, limit: int, chunk: int | None = None) -> Sequence[Job]:
+        self.claims += 1
+        return await super().claim(token, limit, chunk)
+
+
 async def test_one_talkative_client_does_not_fill_the_memory() -> None:
-    """An ordered run holds back only so many messages of a busy client."""
-    report, sandbox = await run_all(messages(2300, clients=1), ordered=True, concurrency=5)
+    """An ordered run holds back only so many messages of a busy client, and does not ask the ledger
+    after each of them whether there is more."""
+    ledger = Asked()
+    report, sandbox = await run_all(
+        messages(2300, clients=1), ledger=ledger, ordered=True, concurrency=5
+    )
     assert left(report) == {"sent": 2300}
+    assert ledger.claims < 20
     assert [d.text for d in sandbox.deliveries] == [f"Hola {n}" for n in range(2300)]
 
 
