@@ -84,6 +84,7 @@ async def test_a_service_that_reaches_nobody_says_that_nothing_went_out(
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
 
 
+@pytest.mark.slow
 async def test_a_campaign_outlives_the_service(
     uvicorn_serving: Any,
     http: Any,

@@ -50,6 +50,7 @@ def customers(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 async def test_a_broker_that_delivers_everything_twice_doubles_nothing(
     campaign: Campaign,
     customers: Path,

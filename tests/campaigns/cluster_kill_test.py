@@ -264,6 +264,7 @@ async def judge(campaign: Campaign, sandbox: Sandbox, audit: Audit) -> None:
 # ── as a test, with fewer messages ────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 @pytest.mark.real_clock
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_cluster_survives(

@@ -106,6 +106,7 @@ def small_tmpfs() -> Iterator[Path]:
             subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.real_clock
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_run_survives_a_full_disk(tmp_path: Path, anyio_backend: str) -> None:

@@ -226,11 +226,10 @@ async def test_two_workers_send_everything_once(postgres_url: str) -> None:
                 for worker in workers:
                     tasks.start_soon(worker.run)
                 fleet = (await other.status()).fleet
-                while len(fleet.workers) < 2 or not fleet.leases:
+                # A busy machine beats late, and a lease of a second is soon over.
+                while sum(worker.alive for worker in fleet.workers) < 2 or not fleet.leases:
                     await anyio.sleep(0.05)
                     fleet = (await other.status()).fleet
-            assert [worker.alive for worker in fleet.workers] == [True, True]
-            assert fleet.leases > 0
             assert {worker.stopped for worker in workers} == {"nothing is left to send"}
         assert (await campaign.status()).done
         assert await queue.order() is None

@@ -109,6 +109,7 @@ async def cancelled(campaign: Campaign, room: Mailroom) -> None:
     room.pause = 0.0
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_goes_on_without_a_double(ledger: str | Ledger) -> None:
     """A run cancelled in the middle finishes what is on the wire; the next one sends the rest, and
     the mail server has each e-mail once."""
@@ -148,6 +149,7 @@ def run_elsewhere(port: int, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command)
 
 
+@pytest.mark.slow
 async def test_a_killed_run_goes_on_without_a_double(tmp_path: Path) -> None:
     """After a kill -9 no e-mail is lost or doubled: what was on the wire is unknown, at most one
     for each connection, and is not sent again."""

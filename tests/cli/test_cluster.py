@@ -94,6 +94,7 @@ def at_work(cli: Cli, url: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_workers_keep_one_rate(write: Write, url: str, postgres_url: str) -> None:
     """With --shared-limit, --rate is that of all workers together, and the status shows them all.
 

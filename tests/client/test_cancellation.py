@@ -172,6 +172,7 @@ async def test_a_send_cancelled_between_its_attempts() -> None:
         await assert_well(client, server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ordered", [False, True])
 async def test_a_bulk_run_cancelled_at_any_tick(*, ordered: bool) -> None:
     """No worker, lane or permit is left behind, and no message goes out twice."""

@@ -177,6 +177,7 @@ async def test_a_limiter_that_fails_behind_a_held_back_message_is_no_hang() -> N
             await drain(out)
 
 
+@pytest.mark.slow
 @given(
     clients=st.integers(1, 6),
     count=st.integers(1, 60),

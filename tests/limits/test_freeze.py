@@ -183,6 +183,7 @@ class Server:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("configured", "most_refused"), [(200, 0.05), (60, 0.02), (math.inf, 0.05)]
 )

@@ -246,5 +246,5 @@ class TokenBucketMachine(RuleBasedStateMachine):
         await Story(TokenBucket(**self.config)).play(self.steps)
 
 
-TestTokenBucketMachine = TokenBucketMachine.TestCase
+TestTokenBucketMachine = pytest.mark.slow(TokenBucketMachine.TestCase)
 TestTokenBucketMachine.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)

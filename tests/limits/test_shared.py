@@ -86,6 +86,7 @@ def test_bad_options_are_refused(wrong: dict[str, Any], said: str) -> None:
         SharedTokenBucket(MemoryStore(), 5, **wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "workers"), [(3, 1), (3, 3), (20, 3), (500, 1), (500, 3), (2_000, 3)]
 )

@@ -62,6 +62,7 @@ def test_detector_off() -> None:
     assert (sandbox.delivered, sandbox.duplicates) == (2, 0)
 
 
+@pytest.mark.slow
 def test_memory() -> None:
     """Without kept deliveries, a message takes less than 32 bytes at the worst."""
     log = DeliveryLog(keep=False)

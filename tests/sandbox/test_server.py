@@ -201,6 +201,7 @@ async def test_stops_when_cancelled() -> None:
         await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0)
 
 
+@pytest.mark.slow
 async def test_many_at_once() -> None:
     """Two hundred connections at once are all served."""
     sandbox = Sandbox(latency=0.05)

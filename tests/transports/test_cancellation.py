@@ -234,6 +234,7 @@ async def test_the_cancellation_comes_out_as_it_went_in(phase: str) -> None:
         await transport.aclose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reply", [keeping, closing])
 @pytest.mark.parametrize("leaf", everywhere(LEAVES))
 async def test_sweep_while_waiting_for_a_lane(reply: Callable[[int], bytes], leaf: str) -> None:

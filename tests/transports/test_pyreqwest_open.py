@@ -121,10 +121,13 @@ async def test_read_time_outs() -> None:
 
 
 async def test_connect_time_out() -> None:
-    """A connect that nobody answers was not sent, by its own time or by the call's."""
+    """A connect that nobody answers was not sent, by its own time or by the call's.
+
+    Of a call of three seconds the connect gets two: a busy machine must not be too late for that.
+    """
     async with leaf() as transport:
         with black_hole() as nobody:
-            for timeouts in (Timeouts(connect=0.3, total=20.0), Timeouts(connect=None, total=0.3)):
+            for timeouts in (Timeouts(connect=0.3, total=20.0), Timeouts(connect=None, total=3.0)):
                 found = await transport.open(reading(nobody), timeouts)
                 assert isinstance(found, Unsent)
                 assert found.phase is Phase.CONNECT
