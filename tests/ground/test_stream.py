@@ -133,7 +133,6 @@ def test_pieces_make_no_difference() -> None:
     examine()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", [*SOUND, *BROKEN])
 def test_pieces_of_a_byte_make_no_difference(how: str) -> None:
     """Byte by byte too, each manner of writing an answer comes to the same."""

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
-import pytest
 
 from aldeamo_async import AldeamoError, WatchCursor
 from aldeamo_async.sandbox import Sandbox, Weather
@@ -71,7 +70,6 @@ def populate(sandbox: Sandbox, calendar: Calendar) -> list[str]:
     return ids
 
 
-@pytest.mark.slow
 async def test_every_message_comes_exactly_once_across_restarts(anyio_backend_name: str) -> None:
     """Nothing is lost or doubled, and of a naive bot's reads few are made."""
     dice = random.Random(11)
