@@ -3,23 +3,27 @@
     python tests/benchmarks/instructions.py
 
 Counts the bytecodes that run in this package (its dependencies change from release to release, and
-the network is another benchmark's matter) for each message that goes out and comes back, once by
-`send` and once by `send_many`. Prints JSON: {"send": 1500.0, "send_many": 1800.0}.
+the network is another benchmark's matter) for each message that goes out and comes back: by `send`
+and by `send_many` with a transport that costs next to nothing, and by `send` over each transport of
+the package that runs in the event loop, to a server on a socket.
+Prints JSON: {"send": 1500.0, "send_many": 1800.0, "send, lanes": 3000.0, ...}.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anyio
 from anyio.lowlevel import checkpoint
 
 import aldeamo_async
 from aldeamo_async import AsyncBotsClient, Outgoing, Sent, TokenBucket
-from aldeamo_async.transports import WireResponse
+from aldeamo_async.transports import HttptoolsTransport, LaneTransport, WireResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +33,11 @@ if TYPE_CHECKING:
 OURS = (str(Path(aldeamo_async.__file__).parent), "<attrs generated methods aldeamo_async.")
 WARM_UP, MESSAGES = 100, 400
 IN_FLIGHT = 50
-YES = WireResponse(
-    200,
-    (("Content-Type", "application/json"),),
-    b'{"status": true, "codigo": 0, "message": "Message sent", "data": 32}',
+BODY = b'{"status": true, "codigo": 0, "message": "Message sent", "data": 32}'
+YES = WireResponse(200, (("Content-Type", "application/json"),), BODY)
+RAW_YES = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+    len(BODY),
+    BODY,
 )
 
 
@@ -102,15 +107,37 @@ async def by_send_many(client: AsyncBotsClient) -> float:
     return per_message
 
 
+async def say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer each request on a connection, in one piece, until the client closes it."""
+    with suppress(asyncio.IncompleteReadError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(size[1]) if size else 0)
+            writer.write(RAW_YES)
+    writer.close()
+
+
 async def measure() -> dict[str, float]:
-    """Count both ways, with a limiter that counts permits and holds nobody up."""
+    """Count each way, with a limiter that counts permits and holds nobody up."""
+    server = await asyncio.start_server(say_yes, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/bots"
+    ways = {
+        "send": (by_send, Echo),
+        "send_many": (by_send_many, Echo),
+        "send, lanes": (by_send, LaneTransport),
+        "send, httptools": (by_send, HttptoolsTransport),
+    }
     found = {}
-    for name, way in {"send": by_send, "send_many": by_send_many}.items():
-        limiter = TokenBucket(1e9)
-        async with AsyncBotsClient("test-key", transport=Echo(), limiter=limiter) as client:
-            found[name] = round(await way(client), 1)
+    async with server:
+        for name, (way, transport) in ways.items():
+            limiter = TokenBucket(1e9)
+            async with AsyncBotsClient(
+                "test-key", base_url=base_url, transport=transport(), limiter=limiter
+            ) as client:
+                found[name] = round(await way(client), 1)
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(anyio.run(measure)))
+    print(json.dumps(asyncio.run(measure())))
