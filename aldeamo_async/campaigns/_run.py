@@ -238,7 +238,8 @@ class Run:
                 if due is None:
                     return False
                 self.progress.waiting = "put-off messages to come up again"
-            wait = math.inf if due is None else min(max(due, _DUE_SECONDS_MIN), _DUE_SECONDS_MAX)
+            soon = math.inf if due is None else due
+            wait = min(max(soon, _DUE_SECONDS_MIN), _DUE_SECONDS_MAX)
             self._nothing_until = anyio.current_time() + wait
         with anyio.CancelScope(deadline=self._nothing_until):
             await changed.wait()

@@ -319,6 +319,24 @@ async def test_one_talkative_client_does_not_fill_the_memory() -> None:
     assert [d.text for d in sandbox.deliveries] == [f"Hola {n}" for n in range(2300)]
 
 
+async def test_what_is_loaded_meanwhile_is_found() -> None:
+    """Though nothing was left in the ledger when it was last asked, and nothing has ended since."""
+    slow = Fault.HANG_BEFORE_EFFECT.with_(seconds=20)
+    sandbox, connected = sandbox_client(Weather.sequence([slow, None]))
+    async with connected, Campaign.open(MemoryLedger(), connected) as campaign:
+        await campaign.load(messages(1))
+
+        async def load_more() -> None:
+            await anyio.sleep(12)
+            await campaign.load([Outgoing("sms", "573000000099", "Hola, tarde")])
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(load_more)
+            report = await campaign.run()
+    assert left(report) == {"sent": 2}
+    assert [d.text for d in sandbox.deliveries] == ["Hola, tarde", "Hola 0"]
+
+
 async def test_a_put_off_message_is_waited_for_while_others_fly() -> None:
     """The run ends only when what is in flight has had its say, also about coming up again."""
     slow = Fault.HANG_BEFORE_EFFECT.with_(seconds=20)
