@@ -11,19 +11,21 @@ Prints JSON: {"send": 1500.0, "send_many": 1800.0, "send, lanes": 3000.0, ...}.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 import aldeamo_async
 from aldeamo_async import AsyncBotsClient, Outgoing, Sent, TokenBucket
 from aldeamo_async.transports import HttptoolsTransport, LaneTransport, WireResponse
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.loopserver import loop_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,11 +35,10 @@ if TYPE_CHECKING:
 OURS = (str(Path(aldeamo_async.__file__).parent), "<attrs generated methods aldeamo_async.")
 WARM_UP, MESSAGES = 100, 400
 IN_FLIGHT = 50
-BODY = b'{"status": true, "codigo": 0, "message": "Message sent", "data": 32}'
-YES = WireResponse(200, (("Content-Type", "application/json"),), BODY)
-RAW_YES = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
-    len(BODY),
-    BODY,
+YES = WireResponse(
+    200,
+    (("Content-Type", "application/json"),),
+    b'{"status": true, "codigo": 0, "message": "Message sent", "data": 32}',
 )
 
 
@@ -107,21 +108,8 @@ async def by_send_many(client: AsyncBotsClient) -> float:
     return per_message
 
 
-async def say_yes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer each request on a connection, in one piece, until the client closes it."""
-    with suppress(asyncio.IncompleteReadError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-            await reader.readexactly(int(size[1]) if size else 0)
-            writer.write(RAW_YES)
-    writer.close()
-
-
 async def measure() -> dict[str, float]:
     """Count each way, with a limiter that counts permits and holds nobody up."""
-    server = await asyncio.start_server(say_yes, "127.0.0.1", 0)
-    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/bots"
     ways = {
         "send": (by_send, Echo),
         "send_many": (by_send_many, Echo),
@@ -129,15 +117,15 @@ async def measure() -> dict[str, float]:
         "send, httptools": (by_send, HttptoolsTransport),
     }
     found = {}
-    async with server:
+    async with loop_server() as server:
         for name, (way, transport) in ways.items():
             limiter = TokenBucket(1e9)
             async with AsyncBotsClient(
-                "test-key", base_url=base_url, transport=transport(), limiter=limiter
+                "test-key", base_url=server.base_url, transport=transport(), limiter=limiter
             ) as client:
                 found[name] = round(await way(client), 1)
     return found
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure())))
+    print(json.dumps(anyio.run(measure)))
