@@ -230,6 +230,8 @@ async def test_two_workers_send_everything_once(postgres_url: str) -> None:
                 while sum(worker.alive for worker in fleet.workers) < 2 or not fleet.leases:
                     await anyio.sleep(0.05)
                     fleet = (await other.status()).fleet
+            assert [worker.alive for worker in fleet.workers] == [True, True]
+            assert fleet.leases > 0
             assert {worker.stopped for worker in workers} == {"nothing is left to send"}
         assert (await campaign.status()).done
         assert await queue.order() is None

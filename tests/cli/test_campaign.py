@@ -199,7 +199,6 @@ def test_what_the_screen_notes() -> None:
     assert _note(Progress(), float("inf"), 35) == "braked to 35/s"
 
 
-@pytest.mark.asyncio_only
 def test_a_long_load_shows_progress(cli: Cli, write: Write, url: str) -> None:
     """Every hundred thousand rows a line on stderr says how far it is."""
     path = write(HEADER, *["fax,1,x"] * 100_000)
