@@ -34,7 +34,7 @@ class Sleepers:
         turn = self._kind()
         self._turns.append(turn)
         try:
-            await turn.wait()
+            await turn.called()
         except BaseException:
             if turn in self._turns:
                 self._turns.remove(turn)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from anyio.lowlevel import EventLoopToken
 
 
@@ -28,11 +30,12 @@ class Turn:
         """Wake the one who waits."""
         self._called.set()
 
-    async def wait(self, deadline: float = math.inf) -> None:
+    def called(self) -> Awaitable[None]:
+        """Return what to await for the call."""
+        return self._called.wait()
+
+    async def wait(self, deadline: float) -> None:
         """Wait for the call, or until ``deadline``."""
-        if deadline == math.inf:
-            await self._called.wait()
-            return
         with anyio.CancelScope(deadline=deadline):
             await self._called.wait()
 
@@ -51,7 +54,11 @@ class AsyncioTurn(Turn):
         if not self._future.done():  # called just now, by the deadline or by a cancellation
             self._future.set_result(None)
 
-    async def wait(self, deadline: float = math.inf) -> None:
+    def called(self) -> Awaitable[None]:
+        """Return what to await for the call."""
+        return self._future
+
+    async def wait(self, deadline: float) -> None:
         """Wait for the call, or until ``deadline``."""
         loop = self._future.get_loop()
         timer = None if deadline == math.inf else loop.call_at(deadline, self.call)

@@ -2,6 +2,8 @@
 
 Rule 1: a call is granted in the order in which it was made, not in which its task got to run.
 Rule 2: what cannot be in time is refused at once, and takes nothing.
+Rule 3: whoever stands in line is few objects and few coroutines: the garbage collector looks at
+each of them again and again where tens of thousands stand there.
 """
 
 from __future__ import annotations
@@ -51,7 +53,12 @@ class Front:
             raise self._too_late(n, deadline)
         line = self._line
         if line.waiters or not self._pace.take(now, n):
-            return await self._wait(now, n, math.inf if deadline is None else deadline)
+            until = math.inf if deadline is None else deadline
+            self._require_in_time(now, n, until)
+            waited = await line.wait(now, n, until)
+            if waited is None:
+                raise self._too_late(n, until)
+            return waited
         permit = line.grant(n)  # ahead of the checkpoint, from which trio returns in any order
         try:
             await checkpoint()
@@ -60,15 +67,12 @@ class Front:
             raise
         return permit
 
-    async def _wait(self, now: float, n: float, deadline: float) -> Permit:
+    def _require_in_time(self, now: float, n: float, deadline: float) -> None:
+        """Refuse a call that cannot be granted by its deadline, or not in this event loop."""
         self._line.require_own_loop()
         self._pace.advance(now, waited=bool(self._line.waiters))
         if now + self._pace.wait(now, n, self._line.queued) > deadline + SAME_TIME:
             raise self._too_late(n, deadline)
-        permit = await self._line.wait(now, n, deadline)
-        if permit is None:
-            raise self._too_late(n, deadline)
-        return permit
 
     def try_acquire(self, n: float = 1) -> Permit | None:
         """Take ``n`` permits now; ``None`` if it would wait, or if anybody waits already."""

@@ -51,11 +51,11 @@ class Waiter:
 
     __slots__ = ("loop", "n", "permit", "since", "turn")
 
-    def __init__(self, n: float, since: float) -> None:
+    def __init__(self, n: float, since: float, loop: EventLoopToken) -> None:
         self.n: float = n
         self.since: float = since
-        self.loop: EventLoopToken = current_token()
-        self.turn: Turn = turns_of(self.loop)()
+        self.loop: EventLoopToken = loop
+        self.turn: Turn = turns_of(loop)()
         self.permit: Granted | None = None
 
 
@@ -108,11 +108,14 @@ class Line:
 
     async def wait(self, now: float, n: float, deadline: float) -> Granted | None:
         """Queue until granted; ``None`` if ``deadline`` comes first, with nothing taken."""
-        waiter = Waiter(n, now)
+        waiter = Waiter(n, now, self.head.loop if self.waiters else current_token())
         self.waiters[waiter] = None
         self.queued += n
         try:
-            await self._sleep_until(waiter, deadline)
+            if deadline == math.inf:
+                await self._sleep(waiter)
+            else:
+                await self._sleep_until(waiter, deadline)
         except BaseException:
             self._withdraw(waiter)
             raise
@@ -121,9 +124,6 @@ class Line:
         return waiter.permit
 
     async def _sleep_until(self, waiter: Waiter, deadline: float) -> None:
-        if deadline == math.inf:
-            await self._sleep(waiter)
-            return
         with anyio.move_on_after(deadline - waiter.since):
             await self._sleep(waiter)
             return
@@ -134,9 +134,9 @@ class Line:
         while True:
             if self.head is waiter:
                 with anyio.move_on_after(self._nap(waiter)):
-                    await waiter.turn.wait()
+                    await waiter.turn.called()
             else:
-                await waiter.turn.wait()
+                await waiter.turn.called()
             if waiter.permit is None:
                 self.pump(self.clock(), by=waiter)
             if waiter.permit is not None:
