@@ -11,9 +11,9 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-import anyio
 from attrs import define, field, frozen
 
+from ._clock import now
 from ._codec import Codec
 from ._errors import DeadlineExceeded, UsageError
 from ._evidence import Attempt, Phase
@@ -92,7 +92,7 @@ class Call:
         self._terms = terms
         self._request = request
         self._is_send = is_send
-        self._ended = anyio.current_time()
+        self._ended = now()
         self._deadline = self._ended + terms.settings.deadline
         self._on_wire = False
         self.attempts: tuple[Attempt, ...] = ()
@@ -137,7 +137,7 @@ class Call:
             policy=self._terms.policy,
             budget=self._engine.budget,
             is_send=self._is_send,
-            left=lambda: self._deadline - anyio.current_time(),
+            left=lambda: self._deadline - now(),
         )
         if short_of_time:
             self.out_of_time = Phase.BACKOFF
@@ -151,8 +151,8 @@ class Call:
                 permit = await take(self._engine.limiter, self._deadline)
             except DeadlineExceeded as error:
                 finding = unsent(Phase.LIMITER, error.reason, timed_out=True)
-                return self._note(finding, anyio.current_time())
-            began = anyio.current_time()
+                return self._note(finding, now())
+            began = now()
         timeouts = self._terms.settings.timeouts.within(self._deadline - began)
         self._on_wire = True
         try:
@@ -170,7 +170,7 @@ class Call:
 
     def _note(self, finding: Finding, began: float) -> Finding:
         """Enter an attempt into the history."""
-        waited, self._ended = began - self._ended, anyio.current_time()
+        waited, self._ended = began - self._ended, now()
         attempt = Attempt(
             number=len(self.attempts) + 1,
             evidence=finding.evidence,
@@ -228,7 +228,7 @@ class Call:
             channel=dict(self._request.params).get("channel", ""),
             base_url=settings.dialect.base_url,
             verdict=str(verdict),
-            seconds=anyio.current_time() - self._deadline + settings.deadline,
+            seconds=now() - self._deadline + settings.deadline,
             attempts=self.attempts,
         )
         tell(observer.ended, record)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-import anyio
-
+from .._clock import now
 from .._errors import UsageError
 from ._bucket import Bucket
 from ._front import Front
@@ -50,7 +49,7 @@ class TokenBucket(Front):
         initial: float | None = None,
         adaptive: bool = True,
         freeze_max: float = 120.0,
-        clock: Callable[[], float] = anyio.current_time,
+        clock: Callable[[], float] = now,
     ) -> None:
         """Build the bucket; touches no event loop."""
         self._bucket = Bucket(rate, burst, initial, adaptive=adaptive, freeze_max=freeze_max)
