@@ -10,9 +10,10 @@ import pytest
 from support import clocks, guards
 from support.backends import on_trio
 from support.matrix import MATRICES
+from support.tracing import untraced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 pytest_plugins = ["pytester", "support.postgres", "support.valkey"]
 
@@ -38,6 +39,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [i for i in items if i.get_closest_marker("asyncio_only") and on_trio(i)]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Trace only what adds to the coverage."""
+    if on_trio(item) and not item.get_closest_marker("traced"):
+        with untraced():
+            return (yield)
+    return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
