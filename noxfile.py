@@ -37,6 +37,9 @@ SITE = "build/site"
 # Most of a run is waiting for sockets and clocks, so there may be more processes than cores.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "loadfile"]
 
+# Where each test is work for a core.
+ONE_EACH = ["-n", "2", "--dist", "worksteal"]
+
 # Minutes together; the others in tests/benchmarks take longer, or a database.
 BENCHMARKS = ["imports", "instructions", "limiter", "decoding", "streaming", "throughput"]
 
@@ -134,7 +137,7 @@ def tests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Thousands of examples, memory, kills: no line that `tests` does not reach, so no tracing."""
     session.install(build_wheel(session), *group("tests"))
-    session.run("pytest", "-n", "2", "-m", "slow and not alone", *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *ONE_EACH, "-m", "slow and not alone", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
@@ -163,7 +166,7 @@ def docs(session: nox.Session) -> None:
     """The site, in build/site, and every code block of README.md, docs/ and the docstrings."""
     session.install(build_wheel(session), *group("docs"))
     session.run("sphinx-build", "-q", "-W", "--keep-going", "docs", SITE, env=WHEEL_ENV)
-    session.run("pytest", "tests/docs", "tests/site", *session.posargs, env=WHEEL_ENV)
+    session.run("pytest", *ONE_EACH, "tests/docs", "tests/site", *session.posargs, env=WHEEL_ENV)
 
 
 @nox.session
