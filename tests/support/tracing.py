@@ -1,7 +1,7 @@
 """Which tests are traced for coverage.
 
-Rule: what runs on trio is not, unless it is marked `traced`: it goes the way of its twin on asyncio,
-and Python 3.11 takes 2.6 times as long for a line that is traced.
+Rule: what runs on trio is not, unless it is marked `traced`. It goes the way of its twin on
+asyncio, and Python 3.11 takes 2.6 times as long where it traces.
 """
 
 from __future__ import annotations
