@@ -249,6 +249,7 @@ async def test_a_run_can_be_stopped_while_it_waits() -> None:
         assert anyio.current_time() < 101
 
 
+@pytest.mark.traced
 async def test_nothing_starts_outside_of_the_window() -> None:
     """A run that begins at night waits for the morning, and stops starting in the evening."""
     began = anyio.current_time()

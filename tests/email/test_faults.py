@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = pytest.mark.real_clock
+pytestmark = [pytest.mark.real_clock, pytest.mark.traced]
 
 ONCE = RetryPolicy(attempts=1)
 TWICE = RetryPolicy(attempts=2, wait=lambda _: 0.0)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Settle = Callable[[], Awaitable[None]]
 
+pytestmark = pytest.mark.traced
+
 
 async def test_a_wait_that_cannot_fit_fails_at_once_and_takes_nothing() -> None:
     """The error names the phase, the wait and what is left; no virtual time passes."""

@@ -30,6 +30,7 @@ class Clumsy(Observer):
         raise ValueError("ended")
 
 
+@pytest.mark.traced
 async def test_an_observer_hears_everything() -> None:
     """The client, each wait for the limiter and each call reach an observer of your own."""
     notebook = Notebook()

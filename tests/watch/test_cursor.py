@@ -80,6 +80,16 @@ def test_a_cursor_shows_no_numbers() -> None:
     assert isinstance(hash(cursor), int)
 
 
+def test_news_of_a_client_that_failed_do_not_hurry_its_next_read() -> None:
+    """A client that could not be read waits its time out, whatever the list says meanwhile."""
+    client = Client("573000000001", Position())
+    client.fail(now=100.0)
+    due = client.due
+    assert due > 100.0
+    client.see("1", now=100.5)
+    assert (client.due, client.since) == (due, 100.5)
+
+
 GOOD = json.loads(WatchCursor("web", datetime(2026, 1, 1, tzinfo=UTC), {"1": Position()}).to_json())
 
 
