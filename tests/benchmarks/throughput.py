@@ -1,13 +1,15 @@
 """Messages per second, CPU, latency and memory of the SDK beside its peers, at several loads.
 
-    python tests/benchmarks/throughput.py                        # everything; some 15 minutes
-    python tests/benchmarks/throughput.py --in-flight 50 --peers aiohttp SDK --rounds 5
+    python tests/benchmarks/throughput.py                        # everything; some 30 minutes
+    python tests/benchmarks/throughput.py --in-flight 50 --peers SDK --rounds 5
+    python tests/benchmarks/throughput.py --in-flight 50 1000 --peers SDK --seconds 10
     python tests/benchmarks/throughput.py --one-core             # as in a container with one CPU
     python tests/benchmarks/throughput.py --uvloop               # each peer on uvloop as well
     python tests/benchmarks/throughput.py --json figures.json    # for chart.py
 
 Each measurement is a process of its own; the peers take turns, round after round, on one server.
-Read the ratios (to aiohttp, round by round, their median): the rest holds the machine's speed.
+Read the ratios (to aiohttp, and of a load to the first one; round by round, then their median): the
+rest holds the machine's speed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loopback import loopback_server
 from peers import PEERS, Window
@@ -29,10 +31,13 @@ from peers import PEERS, Window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-IN_FLIGHT = (1, 50, 500, 1_000)
+IN_FLIGHT = (50, 1, 500, 1_000)  # load_ratio is to the first
 BASE = "aiohttp"
 ON_UVLOOP = ", uvloop"
-COLUMNS = ("rate", "ratio", "cpu_us", "cpu_ratio", "p50_ms", "p99_ms", "peak_mb", "server_busy")
+COLUMNS = (
+    *("rate", "ratio", "load_ratio", "cpu_us", "cpu_ratio"),
+    *("p50_ms", "p99_ms", "peak_mb", "server_busy"),
+)
 
 
 def loop_factory(peer: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -71,25 +76,35 @@ def in_a_child(peer: str, in_flight: int, seconds: float) -> dict[str, float]:
     return found | {"server_us": each * 1e6, "server_busy": each * found["rate"]}
 
 
-def compare(peers: list[str], in_flight: int, rounds: int, seconds: float) -> dict[str, Any]:
-    """Let the peers take turns; return the medians, and the median of each round's ratio."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in peers}
-    for _ in range(rounds):
-        for name in peers:
-            found[name].append(in_a_child(name, in_flight, seconds))
-        for name in peers:
-            base, mine = found[BASE][-1], found[name][-1]
-            mine["ratio"] = mine["rate"] / base["rate"]
-            mine["cpu_ratio"] = mine["cpu_us"] / base["cpu_us"]
+def compare(
+    peers: list[str], loads: list[int], rounds: int, seconds: float
+) -> dict[int, dict[str, dict[str, float]]]:
+    """Let the peers take turns at every load; return medians, ratios being taken round by round."""
+    found: dict[int, dict[str, list[dict[str, float]]]]
+    found = {in_flight: {name: [] for name in peers} for in_flight in loads}
+    for number in range(rounds):
+        for in_flight, rows in found.items():
+            for name in peers:
+                rows[name].append(in_a_child(name, in_flight, seconds))
+        for rows in found.values():
+            for name in peers:
+                mine, base, usual = rows[name][-1], rows[BASE][-1], found[loads[0]][name][-1]
+                mine["ratio"] = mine["rate"] / base["rate"]
+                mine["cpu_ratio"] = mine["cpu_us"] / base["cpu_us"]
+                mine["load_ratio"] = mine["rate"] / usual["rate"]
+        print(f"round {number + 1} of {rounds} is done", file=sys.stderr, flush=True)
     return {
-        name: {key: median(row[key] for row in rows) for key in rows[0]}
-        for name, rows in found.items()
+        in_flight: {
+            name: {key: median(row[key] for row in each) for key in each[0]}
+            for name, each in rows.items()
+        }
+        for in_flight, rows in found.items()
     }
 
 
 def show(in_flight: int, rows: dict[str, dict[str, float]]) -> None:
     """Print one table."""
-    print(f"\n{in_flight} in flight (ratios to {BASE}; server_busy: share of one core)")
+    print(f"\n{in_flight} in flight (ratio, cpu_ratio: to {BASE}; server_busy: share of one core)")
     wide = max(map(len, rows)) + 1
     print(f"{'':{wide}}" + "".join(f"{column:>12}" for column in COLUMNS))
     for name, row in rows.items():
@@ -116,10 +131,9 @@ def main() -> None:
     peers = [BASE, *(name for name in asked.peers if name != BASE)]
     if asked.uvloop:
         peers = [twin for name in peers for twin in (name, name + ON_UVLOOP)]
-    figures = {}
-    for in_flight in asked.in_flight:
-        figures[in_flight] = compare(peers, in_flight, asked.rounds, asked.seconds)
-        show(in_flight, figures[in_flight])
+    figures = dict(sorted(compare(peers, asked.in_flight, asked.rounds, asked.seconds).items()))
+    for load, rows in figures.items():
+        show(load, rows)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
 
