@@ -28,7 +28,7 @@ WARM_UP_SECONDS = 15.0  # a thousand connections of httpx take some seconds
 
 
 class Window:
-    """The time that counts: from when every connection has answered once, for so many seconds."""
+    """The time that counts: after as many answers as are in flight, for so many seconds."""
 
     def __init__(self, in_flight: int, seconds: float) -> None:
         self._warm_up = in_flight
